@@ -1,0 +1,33 @@
+"""A member as plain data, for the control process that takes over.
+
+The moment of joining travels as UTC: monotonic seconds mean nothing on another machine, or on a test's other clock. Taking a member over
+thus measures its wait by the two machines' idea of UTC; within one control process it is monotonic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from waitline.bridge.queues.queue import Hold, Member, OrderKey
+from waitline.clock import Clock
+
+
+def member_to_plain(member: Member) -> dict[str, Any]:
+    """JSON-able: strings, numbers, null."""
+    return {
+        "queue": member.queue, "account": member.account, "call": member.call,
+        "priority": member.key.priority, "sequence": member.key.sequence, "enqueued_at": member.enqueued_at.isoformat(),
+        "hold": None if member.hold is None else asdict(member.hold),
+    }  # fmt: skip
+
+
+def member_from_plain(plain: dict[str, Any], *, clock: Clock) -> Member:
+    enqueued_at = datetime.fromisoformat(plain["enqueued_at"])
+    waited_s = max(0.0, (clock.utc() - enqueued_at).total_seconds())
+    return Member(
+        queue=plain["queue"], account=plain["account"], call=plain["call"], key=OrderKey(plain["priority"], plain["sequence"]),
+        enqueued_at=enqueued_at, joined_at=clock.now() - waited_s,
+        hold=None if plain["hold"] is None else Hold(**plain["hold"]),
+    )  # fmt: skip

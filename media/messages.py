@@ -106,6 +106,34 @@ class CloseLeg(NamedTuple):
     leg: int
 
 
+class HandOver(NamedTuple):
+    """Give the leg up to another worker: answered by HandedOver, with the leg's sockets beside it. It plays no more here."""
+
+    epoch: int
+    leg: int
+
+
+class TakeOver(NamedTuple):
+    """Go on with a leg that another worker handed over (its sockets come beside the message); answered by Opened."""
+
+    epoch: int
+    leg: int
+    row: dict[str, Any]
+
+
+class Configure(NamedTuple):
+    """The first message to a new worker: where to bind and what to tell."""
+
+    epoch: int
+    host: str
+    first_port: int
+    last_port: int
+    quiet_s: int
+    """Report Quiet after so many seconds without a packet."""
+    cname: str
+    """RTCP's canonical name of this platform (RFC 3550 §6.5.1)."""
+
+
 class Dump(NamedTuple):
     """Report all legs: what a control that attaches asks first."""
 
@@ -166,6 +194,13 @@ class Quiet(NamedTuple):
     seconds: int
 
 
+class HandedOver(NamedTuple):
+    """The leg's row, to be sent on in a TakeOver."""
+
+    leg: int
+    row: dict[str, Any]
+
+
 class Stats(NamedTuple):
     leg: int
     values: dict[str, float]
@@ -191,8 +226,23 @@ class Dumped(NamedTuple):
     legs: int
 
 
-Command = OpenLeg | SetMedia | StartAudio | Play | PlayNext | SendDigits | Bridge | Unbridge | CloseLeg | Dump | AskStats
-Report = Opened | OpenFailed | ClipEnded | Digit | Bridged | Latched | Quiet | Stats | LegState | Dumped
+Command = (
+    OpenLeg
+    | SetMedia
+    | StartAudio
+    | Play
+    | PlayNext
+    | SendDigits
+    | Bridge
+    | Unbridge
+    | CloseLeg
+    | HandOver
+    | TakeOver
+    | Configure
+    | Dump
+    | AskStats
+)
+Report = Opened | OpenFailed | ClipEnded | Digit | Bridged | Latched | Quiet | HandedOver | Stats | LegState | Dumped
 Message = Command | Report
 
 MAX_BATCH_BYTES = 32_000
@@ -200,8 +250,8 @@ MAX_BATCH_BYTES = 32_000
 _TYPES: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
-        OpenLeg, SetMedia, StartAudio, Play, PlayNext, SendDigits, Bridge, Unbridge, CloseLeg, Dump, AskStats,
-        Opened, OpenFailed, ClipEnded, Digit, Bridged, Latched, Quiet, Stats, LegState, Dumped,
+        OpenLeg, SetMedia, StartAudio, Play, PlayNext, SendDigits, Bridge, Unbridge, CloseLeg, HandOver, TakeOver, Configure, Dump, AskStats,
+        Opened, OpenFailed, ClipEnded, Digit, Bridged, Latched, Quiet, HandedOver, Stats, LegState, Dumped,
     )
 }  # fmt: skip
 

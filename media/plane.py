@@ -1,0 +1,364 @@
+"""What the bridge sees of the media plane: legs that play, relay and report.
+
+A :class:`MediaPlane` is control's side. It owns no socket of a call and no audio: each :class:`MediaLeg` is a handle on a row in the
+table of one media worker, and every method of it is one message (see ``messages.py``) to that worker. The same messages go to worker
+processes over sockets (``worker_link.py``) and to a table in memory (``memory.py``, virtual time); the plane cannot tell which.
+
+Commands are sent and not awaited; only opening a leg and bridging two have an answer worth waiting for, within a deadline. What a leg
+has to say comes to its ``listener``, in order; a listener must not block. ``leg.through`` is the newest token that has ended, so that
+who comes late still sees it: ``await leg.ended(token)`` may be called before or after the fact.
+
+Workers fill up evenly; ``near`` opens a leg beside its partner, so that a bridge stays in one process. Two legs that live apart are
+brought together by handing one of them over, sockets and all, before the bridge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import NamedTuple, Protocol
+
+from waitline.errors import BridgeError, MediaUnavailable
+from waitline.media.messages import (
+    AskStats,
+    Bridge,
+    Bridged,
+    ClipEnded,
+    CloseLeg,
+    Command,
+    HandedOver,
+    HandOver,
+    Opened,
+    OpenFailed,
+    OpenLeg,
+    Play,
+    PlayNext,
+    Report,
+    Segment,
+    SendDigits,
+    SetMedia,
+    StartAudio,
+    Stats,
+    TakeOver,
+    Unbridge,
+)
+
+
+class LegLost(NamedTuple):
+    """The worker of the leg is gone, and the leg's ports and sound with it. The last thing a listener hears."""
+
+    leg: int
+    reason: str
+
+
+Listener = Callable[[Report | LegLost], None]
+
+
+class WorkerLink(Protocol):
+    """One media worker, wherever it runs."""
+
+    def attach(self, on_reports: Callable[[list[Report], list[int]], None], on_lost: Callable[[str], None]) -> None:
+        """Say where reports (with the file descriptors that came with them) and the worker's end go. Called once, before all else."""
+        ...
+
+    async def ready(self) -> None:
+        """Start the worker if it does not run yet; MediaUnavailable if it cannot be."""
+        ...
+
+    def send(self, commands: Sequence[Command], descriptors: Sequence[int] = ()) -> None:
+        """Pass commands on, in order, without blocking. Descriptors are the caller's to close afterwards."""
+        ...
+
+    async def close(self) -> None:
+        """End the worker."""
+        ...
+
+
+def _deaf(_report: Report | LegLost) -> None:
+    """The listener of a leg that has none yet."""
+
+
+class MediaLeg:
+    """One party's media: a port of ours, what we play to it, and what it tells us. Made by ``MediaPlane.open_leg``."""
+
+    def __init__(self, plane: MediaPlane, leg: int, worker: int, host: str) -> None:
+        self.id = leg
+        self.worker = worker
+        self.host = host
+        """The address media is received at, as configured; a wildcard must be replaced before it goes into an SDP body."""
+        self.port = 0
+        self.rtcp_port = 0
+        self.listener: Listener = _deaf
+        self.through = 0
+        """The newest token that is through."""
+        self.closed = False
+        self._plane = plane
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+
+    def set_media(
+        self,
+        *,
+        codec: str,
+        payload_type: int,
+        dtmf_payload_type: int,
+        host: str,
+        port: int,
+        rtcp_port: int = 0,
+        direction: str = "sendrecv",
+        latch_hosts: Iterable[str] = (),
+    ) -> None:
+        """Pass on what offer and answer agreed (after each of them): see messages.SetMedia for the fields."""
+        self._send(
+            SetMedia(
+                self._plane.epoch, self.id, codec, payload_type, dtmf_payload_type, host, port, rtcp_port, direction, tuple(latch_hosts)
+            )
+        )
+
+    def start(self) -> None:
+        """Let audio flow: at ACK, or 500 ms after the 200. The peer's first RTP packet does the same."""
+        self._send(StartAudio(self._plane.epoch, self.id))
+
+    def play(self, segments: Iterable[Segment], *, report_after: int = 0) -> int:
+        """Play from the leg's next slot on, instead of all that plays or waits; return the token reported after so many segments."""
+        token = self._plane.next_token()
+        self._send(Play(self._plane.epoch, self.id, token, tuple(segments), report_after))
+        return token
+
+    def play_next(self, segments: Iterable[Segment], *, report_after: int = 0) -> int:
+        """Play as soon as what is still to be reported has ended, with no frame between; return the token."""
+        token = self._plane.next_token()
+        self._send(PlayNext(self._plane.epoch, self.id, token, tuple(segments), report_after))
+        return token
+
+    def send_digits(self, text: str) -> int:
+        """Send RFC 4733 digits (``w`` pauses 0.5 s, ``W`` 1 s); what plays waits meanwhile. Return the token of their end."""
+        token = self._plane.next_token()
+        self._send(SendDigits(self._plane.epoch, self.id, token, text))
+        return token
+
+    def stop(self) -> None:
+        """Play silence."""
+        self.play(())
+
+    def close(self) -> None:
+        """Give the leg back; its ports drain before they are used again. Nothing is reported any more. May be called twice."""
+        if not self.closed:
+            self._send(CloseLeg(self._plane.epoch, self.id))
+            self._plane.forget(self)
+            self.end("closed")
+
+    async def ended(self, token: int) -> None:
+        """Wait until the token is through. The caller sets the deadline; MediaUnavailable when the leg is closed or lost first."""
+        if self.through >= token:
+            return
+        if self.closed:
+            raise MediaUnavailable(f"leg {self.id} is closed")
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((token, future))
+        await future
+
+    def deliver(self, report: Report) -> None:
+        """Take a report from the plane."""
+        if isinstance(report, ClipEnded):
+            self.through = max(self.through, report.token)
+            self._wake()
+        self.listener(report)
+
+    def end(self, reason: str) -> None:
+        """Take note (from the plane) that the leg is no more: whoever waits for a token is told."""
+        self.closed = True
+        waiting, self._waiting = self._waiting, []
+        for _, future in waiting:
+            if not future.done():
+                future.set_exception(MediaUnavailable(f"leg {self.id}: {reason}"))
+
+    def _wake(self) -> None:
+        ready = [future for token, future in self._waiting if token <= self.through]
+        self._waiting = [(token, future) for token, future in self._waiting if token > self.through]
+        for future in ready:
+            if not future.done():
+                future.set_result(None)
+
+    def _send(self, command: Command) -> None:
+        if not self.closed:
+            self._plane.send(self, command)
+
+
+class MediaPlane:
+    """All media workers of this control."""
+
+    def __init__(
+        self, links: Sequence[WorkerLink], *, host: str, random: random.Random, epoch: int = 1, deadline_s: float = 5.0, first_leg: int = 1
+    ) -> None:
+        self.epoch = epoch
+        self._links = links
+        self._host = host
+        self._random = random
+        self._deadline_s = deadline_s
+        self._legs: dict[int, MediaLeg] = {}
+        self._load = [0] * len(links)
+        self._next_leg = first_leg
+        self._token = 0
+        self._answers: dict[tuple[str, int], asyncio.Future[Report]] = {}
+        self._descriptors: dict[int, list[int]] = {}
+        self._held_back: dict[int, list[Command]] = {}
+        for index, link in enumerate(links):
+            link.attach(partial(self._on_reports, index), partial(self._on_lost, index))
+
+    @property
+    def stats(self) -> dict[str, float]:
+        """What control itself knows: legs open, per worker and in all."""
+        return {"legs": len(self._legs), **{f"legs_worker_{index}": load for index, load in enumerate(self._load)}}
+
+    async def open_leg(self, *, near: MediaLeg | None = None) -> MediaLeg:
+        """Bind the ports of a new leg and return it; MediaUnavailable when no port or no worker is left, or the deadline passes."""
+        worker = near.worker if near is not None and not near.closed else self._load.index(min(self._load))
+        leg = MediaLeg(self, self._next_leg, worker, self._host)
+        self._next_leg += 1
+        self._legs[leg.id] = leg
+        self._load[worker] += 1
+        try:
+            await self._links[worker].ready()
+            await self._open(leg)
+        except BaseException:  # cancelled, late or refused: the worker must not keep what nobody holds
+            leg.close()
+            raise
+        return leg
+
+    async def bridge(self, a: MediaLeg, b: MediaLeg, claim: str) -> None:
+        """Relay between two legs; returns when the worker has said Bridged. MediaUnavailable if a leg is gone or the deadline passes."""
+        if a.closed or b.closed:
+            raise MediaUnavailable("a leg of the bridge is closed")
+        if a is b:
+            raise BridgeError(f"leg {a.id} cannot be bridged with itself")
+        if a.worker != b.worker:
+            await self._move(b, a.worker)
+        await self._ask(a, Bridge(self.epoch, a.id, b.id, claim), Bridged.__name__)
+
+    def unbridge(self, leg: MediaLeg) -> None:
+        """End the relay of a leg and its partner; both play silence until told otherwise."""
+        if not leg.closed:
+            self.send(leg, Unbridge(self.epoch, leg.id))
+
+    async def leg_stats(self, leg: MediaLeg) -> dict[str, float]:
+        """Ask the worker what it counted for a leg: packets, loss, jitter, round trip."""
+        report = await self._ask(leg, AskStats(self.epoch, leg.id), Stats.__name__)
+        return report.values if isinstance(report, Stats) else {}
+
+    async def worker_stats(self) -> list[dict[str, float]]:
+        """Ask each worker that runs for its own counters."""
+        found: list[dict[str, float]] = []
+        for index, link in enumerate(self._links):
+            if self._load[index]:
+                future = self._expect(Stats.__name__, -1 - index)
+                link.send([AskStats(self.epoch, 0)])
+                report = await self._answer(future, f"media worker {index}")
+                found.append(report.values if isinstance(report, Stats) else {})
+        return found
+
+    async def close(self) -> None:
+        """Close all legs and end the workers."""
+        for leg in list(self._legs.values()):
+            leg.close()
+        for link in self._links:
+            await link.close()
+
+    def next_token(self) -> int:
+        """Return a new token; tokens grow, so that the newest of a leg stands for all before it."""
+        self._token += 1
+        return self._token
+
+    def send(self, leg: MediaLeg, command: Command) -> None:
+        """Pass a command to the leg's worker, or keep it while the leg is between two workers."""
+        held_back = self._held_back.get(leg.id)
+        if held_back is not None and not isinstance(command, HandOver | TakeOver):
+            held_back.append(command)
+        else:
+            self._links[leg.worker].send([command])
+
+    def forget(self, leg: MediaLeg) -> None:
+        """Drop a leg that closed."""
+        if self._legs.pop(leg.id, None) is not None:
+            self._load[leg.worker] -= 1
+
+    async def _open(self, leg: MediaLeg) -> None:
+        numbers = self._random
+        command = OpenLeg(self.epoch, leg.id, numbers.getrandbits(32), numbers.getrandbits(15), numbers.getrandbits(32))
+        report = await self._ask(leg, command, Opened.__name__)
+        if not isinstance(report, Opened):
+            raise MediaUnavailable(report.reason if isinstance(report, OpenFailed) else f"leg {leg.id} was not opened")
+        leg.port, leg.rtcp_port = report.port, report.rtcp_port
+
+    async def _move(self, leg: MediaLeg, worker: int) -> None:
+        """Hand a leg over to another worker; its sockets travel through control, its packets wait in them."""
+        await self._links[worker].ready()
+        report = await self._ask(leg, HandOver(self.epoch, leg.id), HandedOver.__name__, hold_back=True)
+        descriptors = self._descriptors.pop(leg.id, [])
+        try:
+            if not isinstance(report, HandedOver):
+                raise MediaUnavailable(f"leg {leg.id} could not be moved")
+            future = self._expect(Opened.__name__, leg.id)
+            self._links[worker].send([TakeOver(self.epoch, leg.id, report.row)], descriptors)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        self._load[leg.worker] -= not leg.closed
+        leg.worker = worker
+        self._load[worker] += not leg.closed
+        for command in self._held_back.pop(leg.id, []):
+            self._links[worker].send([command])
+        await self._answer(future, f"leg {leg.id}")
+
+    async def _ask(self, leg: MediaLeg, command: Command, answer: str, *, hold_back: bool = False) -> Report:
+        future = self._expect(answer, leg.id)
+        self.send(leg, command)
+        if hold_back:
+            self._held_back[leg.id] = []
+        return await self._answer(future, f"leg {leg.id}")
+
+    def _expect(self, answer: str, leg: int) -> asyncio.Future[Report]:
+        return self._answers.setdefault((answer, leg), asyncio.get_running_loop().create_future())
+
+    async def _answer(self, future: asyncio.Future[Report], who: str) -> Report:
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await asyncio.shield(future)
+        except TimeoutError as error:
+            raise MediaUnavailable(f"{who}: the media worker did not answer within {self._deadline_s} s") from error
+
+    def _on_reports(self, worker: int, reports: list[Report], descriptors: list[int]) -> None:
+        for report in reports:
+            if isinstance(report, HandedOver):
+                self._descriptors[report.leg], descriptors = descriptors, []
+            self._resolve(worker, report)
+            leg = self._legs.get(getattr(report, "leg", 0))
+            if leg is not None:
+                leg.deliver(report)
+        for descriptor in descriptors:  # of a leg that nobody awaits any more
+            os.close(descriptor)
+
+    def _resolve(self, worker: int, report: Report) -> None:
+        leg = getattr(report, "leg", 0) or -1 - worker
+        name = Opened.__name__ if isinstance(report, OpenFailed) else type(report).__name__
+        future = self._answers.pop((name, leg), None)
+        if future is not None and not future.done():
+            future.set_result(report)
+
+    def _on_lost(self, worker: int, why: str) -> None:
+        lost = [leg for leg in self._legs.values() if leg.worker == worker]
+        for leg in lost:
+            self.forget(leg)
+            leg.end(why)
+            self._fail(leg.id, why)
+        self._fail(-1 - worker, why)
+        for leg in lost:
+            leg.listener(LegLost(leg.id, why))
+
+    def _fail(self, leg: int, why: str) -> None:
+        for key in [key for key in self._answers if key[1] == leg]:
+            future = self._answers.pop(key)
+            if not future.done():
+                future.set_exception(MediaUnavailable(why))

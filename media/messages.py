@@ -250,8 +250,8 @@ MAX_BATCH_BYTES = 32_000
 _TYPES: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
-        OpenLeg, SetMedia, StartAudio, Play, PlayNext, SendDigits, Bridge, Unbridge, CloseLeg, HandOver, TakeOver, Configure, Dump, AskStats,
-        Opened, OpenFailed, ClipEnded, Digit, Bridged, Latched, Quiet, HandedOver, Stats, LegState, Dumped,
+        OpenLeg, SetMedia, StartAudio, Play, PlayNext, SendDigits, Bridge, Unbridge, CloseLeg, HandOver, TakeOver, Configure, Dump,
+        AskStats, Opened, OpenFailed, ClipEnded, Digit, Bridged, Latched, Quiet, HandedOver, Stats, LegState, Dumped,
     )
 }  # fmt: skip
 

@@ -255,7 +255,7 @@ class MediaPlane:
             if self._load[index]:
                 future = self._expect(Stats.__name__, -1 - index)
                 link.send([AskStats(self.epoch, 0)])
-                report = await self._answer(future, f"media worker {index}")
+                report = await self._answer(future, Stats.__name__, -1 - index)
                 found.append(report.values if isinstance(report, Stats) else {})
         return found
 
@@ -295,7 +295,18 @@ class MediaPlane:
     async def _move(self, leg: MediaLeg, worker: int) -> None:
         """Hand a leg over to another worker; its sockets travel through control, its packets wait in them."""
         await self._links[worker].ready()
-        report = await self._ask(leg, HandOver(self.epoch, leg.id), HandedOver.__name__, hold_back=True)
+        try:
+            report = await self._ask(leg, HandOver(self.epoch, leg.id), HandedOver.__name__, hold_back=True)
+            future = self._take_over(leg, worker, report)
+        except BaseException:  # half way between two workers: of no use to anybody
+            self._held_back.pop(leg.id, None)
+            leg.close()
+            raise
+        for command in self._held_back.pop(leg.id, []):
+            self._links[worker].send([command])
+        await self._answer(future, Opened.__name__, leg.id)
+
+    def _take_over(self, leg: MediaLeg, worker: int, report: Report) -> asyncio.Future[Report]:
         descriptors = self._descriptors.pop(leg.id, [])
         try:
             if not isinstance(report, HandedOver):
@@ -305,39 +316,40 @@ class MediaPlane:
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
-        self._load[leg.worker] -= not leg.closed
+        if leg.id in self._legs:
+            self._load[leg.worker] -= 1
+            self._load[worker] += 1
         leg.worker = worker
-        self._load[worker] += not leg.closed
-        for command in self._held_back.pop(leg.id, []):
-            self._links[worker].send([command])
-        await self._answer(future, f"leg {leg.id}")
+        return future
 
     async def _ask(self, leg: MediaLeg, command: Command, answer: str, *, hold_back: bool = False) -> Report:
         future = self._expect(answer, leg.id)
         self.send(leg, command)
         if hold_back:
             self._held_back[leg.id] = []
-        return await self._answer(future, f"leg {leg.id}")
+        return await self._answer(future, answer, leg.id)
 
     def _expect(self, answer: str, leg: int) -> asyncio.Future[Report]:
         return self._answers.setdefault((answer, leg), asyncio.get_running_loop().create_future())
 
-    async def _answer(self, future: asyncio.Future[Report], who: str) -> Report:
+    async def _answer(self, future: asyncio.Future[Report], answer: str, leg: int) -> Report:
+        """Wait for an answer. Two that ask the same wait for the same future, so it is shielded from the cancellation of one."""
         try:
             async with asyncio.timeout(self._deadline_s):
                 return await asyncio.shield(future)
         except TimeoutError as error:
-            raise MediaUnavailable(f"{who}: the media worker did not answer within {self._deadline_s} s") from error
+            self._answers.pop((answer, leg), None)
+            raise MediaUnavailable(f"leg {leg}: no {answer} from the media worker within {self._deadline_s} s") from error
 
     def _on_reports(self, worker: int, reports: list[Report], descriptors: list[int]) -> None:
         for report in reports:
-            if isinstance(report, HandedOver):
+            if isinstance(report, HandedOver) and (HandedOver.__name__, report.leg) in self._answers:
                 self._descriptors[report.leg], descriptors = descriptors, []
             self._resolve(worker, report)
             leg = self._legs.get(getattr(report, "leg", 0))
             if leg is not None:
                 leg.deliver(report)
-        for descriptor in descriptors:  # of a leg that nobody awaits any more
+        for descriptor in descriptors:  # of a leg that nobody waits for any more
             os.close(descriptor)
 
     def _resolve(self, worker: int, report: Report) -> None:

@@ -1,0 +1,25 @@
+"""The way a message came by, and goes back by.
+
+A flow is plain data: it names a socket pair without holding one, so that a dialog can be stored with the flow it lives on and a fresh
+process can find the same peer again. Requests to a peer whose Contact is not the address it sent from go over its flow (NAT).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Flow(NamedTuple):
+    """One path to a peer; ``local`` and ``remote`` are (host, port), IPv6 hosts without brackets."""
+
+    transport: str
+    """``udp``, ``tcp`` (later ``tls``), lower case."""
+    local: tuple[str, int]
+    remote: tuple[str, int]
+    connection: int = 0
+    """Which TCP connection, a number given by the shell; 0 for datagrams."""
+
+    @property
+    def reliable(self) -> bool:
+        """Whether the transport resends by itself, so that the transaction layer must not (RFC 3261 §17)."""
+        return self.transport != "udp"

@@ -1,0 +1,191 @@
+"""A call: what verbs act on.
+
+It has state (plain data), a leg (SIP and media), keys, an account, and an ear for interruptions. Verbs ask it to be answered, to play, to
+wait for keys; the attendant runs it; the switchboard finds it for REST. It knows nothing of XML.
+
+Interruptions: ``interrupt`` may be called at any time by anybody; the one that runs the call's work does so in ``interruptible``, which
+cancels the work and hands the interruption over. An ``Ended`` is final and outranks everything that comes with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from waitline.bridge.call import notifications, parameters
+from waitline.bridge.call.digits import DigitBuffer
+from waitline.bridge.call.interruption import Ended, Interruption, Redirected
+from waitline.bridge.call.leg import Leg
+from waitline.bridge.call.services import Services
+from waitline.bridge.call.sound import Program, Sound
+from waitline.bridge.call.state import CallState, CallStatus, Target
+from waitline.bridge.net.endpoint import SipEndpoint
+from waitline.bridge.sip.flow import Flow
+from waitline.bridge.store.records import Account, CallRecord
+from waitline.bridge.webhook.client import WebhookReply, WebhookRequest
+from waitline.errors import WebhookError
+
+if TYPE_CHECKING:
+    from waitline.bridge.call.conversation import Conversation
+
+Result = TypeVar("Result")
+
+
+class Call:
+    """One live call of one account."""
+
+    def __init__(self, state: CallState, services: Services, endpoint: SipEndpoint, flow: Flow) -> None:
+        self.state = state
+        self.services = services
+        self.digits = DigitBuffer()
+        self.leg = Leg(state, services, endpoint, flow, on_end=self.interrupt, on_digit=self.digits.put)
+        self.offers: asyncio.Queue[Conversation] = asyncio.Queue()
+        """Conversations that somebody who dequeued this call offers it."""
+        self.interruption: Interruption | None = None
+        """What cancelled the work that is being cancelled, for its ``finally``."""
+        self._interrupted = asyncio.Event()
+
+    @property
+    def sid(self) -> str:
+        return self.state.sid
+
+    @property
+    def account(self) -> Account:
+        """The owner as it is now (a token may have been rotated)."""
+        account = self.services.store.image.accounts.get(self.state.account_sid)
+        assert account is not None, "an account is closed, never deleted"
+        return account
+
+    @property
+    def sound(self) -> Sound:
+        return self.leg.sound
+
+    @property
+    def over(self) -> bool:
+        return isinstance(self.interruption, Ended)
+
+    def answer(self) -> None:
+        """Pick up, if nobody has."""
+        if not self.leg.answered:
+            self.leg.answer()
+            self.record()
+
+    def interrupt(self, interruption: Interruption) -> None:
+        """End what runs; an end outranks a redirection, and the first end counts."""
+        if isinstance(self.interruption, Ended):
+            return
+        self.interruption = interruption
+        self._interrupted.set()
+
+    async def interruptible(self, work: Coroutine[Any, Any, Result]) -> Result | Interruption:
+        """Run ``work`` to its end or to an interruption; in both cases it is over when this returns."""
+        task = asyncio.create_task(work, name=f"call {self.sid}")
+        ear = asyncio.create_task(self._interrupted.wait(), name=f"interruptions of {self.sid}")
+        try:
+            await asyncio.wait({task, ear}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ear.cancel()
+            if not task.done():
+                task.cancel()
+            await asyncio.wait({task, ear})
+        if self._interrupted.is_set() and self.interruption is not None:
+            return self._take_interruption(task)
+        return task.result()
+
+    def _take_interruption(self, task: asyncio.Task[Any]) -> Interruption:
+        if not task.cancelled() and task.exception() is not None:
+            raise task.exception() or AssertionError
+        interruption = self.interruption
+        assert interruption is not None
+        if isinstance(interruption, Redirected):
+            self.interruption = None
+            self._interrupted.clear()
+        return interruption
+
+    # What the outside is told
+
+    def variables(self, extra: parameters.Parameters = (), *, status: CallStatus | None = None) -> parameters.Parameters:
+        """The standard parameters and ``extra``."""
+        return parameters.standard(self.state, status=status) + extra
+
+    async def ask(self, target: Target, *, status: CallStatus | None = None, token: str | None = None) -> WebhookReply:
+        """Request a URL of the tenant's with the standard parameters and the target's own. Raises WebhookError."""
+        account = self.account
+        request = WebhookRequest(
+            url=target.url,
+            method=target.method,
+            params=self.variables(target.params, status=status),
+            account_sid=account.sid,
+            auth_token=account.auth_token,
+            call_sid=self.sid,
+            token=token or self.services.sids.new("")[:32],
+        )
+        return await self.services.webhooks.fetch(request)
+
+    def notify_later(self, target: Target, *, status: CallStatus | None = None) -> None:
+        """Request a URL whose reply nobody needs (an action of a call that is gone), in the background; failures are notified."""
+        self.services.background.spawn(self._ask_and_ignore(target, status), name=f"notify {target.url}")
+
+    async def _ask_and_ignore(self, target: Target, status: CallStatus | None) -> None:
+        try:
+            await self.ask(target, status=status)
+        except WebhookError as error:
+            self.warn_of(error, target)
+
+    def problem(self, code: int, message: str, *, log: int = notifications.ERROR, target: Target | None = None, body: str = "") -> None:
+        """Write a Notification about this call."""
+        notifications.write(
+            self.services,
+            account_sid=self.state.account_sid,
+            call_sid=self.sid,
+            code=code,
+            message=message,
+            log=log,
+            url=target.url if target else "",
+            method=target.method if target else "",
+            variables=target.params if target else (),
+            response_body=body,
+        )
+
+    def warning(self, code: int, message: str, *, target: Target | None = None) -> None:
+        self.problem(code, message, log=notifications.WARNING, target=target)
+
+    def warn_of(self, error: WebhookError, target: Target) -> None:
+        self.problem(error.code, str(error), target=target, body=error.body.decode("utf-8", "replace"))
+
+    def record(self) -> None:
+        """Write the call's row as it stands; durable with the next group of writes."""
+        self.services.store.append(record_of(self.state, self.services))
+
+    # Sound
+
+    async def play(self, program: Program) -> None:
+        """Play a program to its end."""
+        await self.sound.through(self.sound.start(program))
+
+
+def record_of(state: CallState, services: Services) -> CallRecord:
+    """The row that REST shows for a call in that state."""
+    duration = None
+    if state.ended_at:
+        duration = round((state.ended_at - state.answered_at).total_seconds()) if state.answered_at else 0
+    return CallRecord(
+        sid=state.sid,
+        account_sid=state.account_sid,
+        parent_call_sid=state.parent_call_sid,
+        to=state.to,
+        from_=state.from_,
+        phone_number_sid=state.phone_number_sid,
+        status=state.status.value,
+        direction=state.direction,
+        start_time=state.answered_at or state.created_at,
+        end_time=state.ended_at,
+        duration_s=duration,
+        end_reason=state.end_reason,
+        forwarded_from=state.forwarded_from,
+        caller_name=state.caller_name,
+        sip_call_id=state.sip.call_id,
+        date_created=state.created_at,
+        date_updated=services.clock.utc(),
+    )

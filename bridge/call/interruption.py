@@ -1,0 +1,34 @@
+"""What may end the verb that runs, from outside of it.
+
+A call runs one verb at a time in one task. The caller's BYE, a REST update, a dead media path or the end of the process do not ask that
+verb: they interrupt it. The task is cancelled, its ``finally`` puts things right with the interruption at hand (which reason to leave a
+queue with, whether to ask an action URL), and the call goes on with what the interruption says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from waitline.bridge.call.state import CallStatus, Script, Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The call is over: nothing can be heard any more."""
+
+    status: CallStatus
+    reason: str
+    """One word for people and the call's record: caller-hung-up, media-timeout, ended-by-tenant …"""
+    by_peer: bool
+    """True: the dialog is gone already; False: we say BYE"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redirected:
+    """The tenant wants another document to be run: from a URL, or given inline."""
+
+    target: Target | None = None
+    script: Script | None = None
+
+
+Interruption = Ended | Redirected

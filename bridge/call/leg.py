@@ -1,0 +1,246 @@
+"""One leg: an INVITE session and its media leg, seen as one thing that rings, is answered, hangs up.
+
+The SIP side is a dialog handle of the user agent, the media side a leg of the media plane; both tell the leg what happens by events, and
+the leg tells its call only what concerns a call: a key, the end. Everything durable is in ``state.sip`` and ``state.media``.
+
+Audio starts at the ACK, at the first RTP packet, or 500 ms after the 200, whichever is first, so that greetings are not clipped
+(RFC 3261 section 13.2.2.4 lets the peer's media path be ready only with its ACK).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from waitline.bridge.call.info_digits import digit_of
+from waitline.bridge.call.interruption import Ended
+from waitline.bridge.call.services import Services
+from waitline.bridge.call.session import MediaSession
+from waitline.bridge.call.sound import Sound
+from waitline.bridge.call.state import CallState, CallStatus
+from waitline.bridge.net.endpoint import SipEndpoint
+from waitline.bridge.sip import events as sip
+from waitline.bridge.sip.flow import Flow
+from waitline.errors import SipError
+from waitline.media.messages import Bridged, ClipEnded, Digit, Quiet, Report
+from waitline.media.plane import MediaLeg
+
+AUDIO_START_S = 0.5
+_GONE_STATUSES = (404, 408, 410, 481)
+"""Answers to a probe that mean the peer has no such call any more (RFC 3261 section 12.2.1.2, RFC 5057)."""
+
+
+class Leg:
+    """One peer of a call. ``on_end`` and ``on_digit`` are the call's ears."""
+
+    def __init__(
+        self,
+        state: CallState,
+        services: Services,
+        endpoint: SipEndpoint,
+        flow: Flow,
+        *,
+        on_end: Callable[[Ended], None],
+        on_digit: Callable[[str], None],
+    ) -> None:
+        self._state = state
+        self._services = services
+        self._endpoint = endpoint
+        self._flow = flow
+        self._on_end = on_end
+        self._on_digit = on_digit
+        self._media: MediaLeg | None = None
+        self._session: MediaSession | None = None
+        self._sound: Sound | None = None
+        self._answer_body = b""
+        self._starter: asyncio.TimerHandle | None = None
+        self._bridges: dict[str, asyncio.Future[None]] = {}
+        self._probe = ""
+        self._over = False
+        """The dialog is gone, or refused: nothing more is to be said to the peer."""
+
+    @property
+    def media(self) -> MediaLeg:
+        assert self._media is not None, "open() comes first"
+        return self._media
+
+    @property
+    def has_media(self) -> bool:
+        return self._media is not None
+
+    @property
+    def sound(self) -> Sound:
+        assert self._sound is not None, "open() comes first"
+        return self._sound
+
+    @property
+    def answered(self) -> bool:
+        return self._state.answered_at is not None
+
+    @property
+    def held(self) -> bool:
+        """The peer has put us on hold: it wants no sound from us now."""
+        return self._session is not None and self._session.direction in ("recvonly", "inactive")
+
+    async def open(self, offer: bytes) -> None:
+        """Take a port and, where there is an offer, settle the answer. Raises MediaUnavailable, SipError (488)."""
+        media = self._media = await self._services.plane.open_leg()
+        media.listener = self._on_report
+        facts = self._state.media
+        facts.leg, facts.worker = media.id, media.worker
+        facts.host = self._services.config.rtp_advertised_host or self._endpoint.advertised(self._flow)[0]
+        facts.port, facts.rtcp_port = media.port, media.rtcp_port
+        facts.session_id = facts.session_id or self._services.random.getrandbits(31)
+        self._sound = Sound(media, self._services.clips)
+        self._session = MediaSession(
+            facts, media, signalling_host=self._flow.remote[0], latch_any=self._services.config.latch_any
+        )
+        if offer:
+            self._answer_body = self._session.answer(offer)
+
+    def ring(self) -> None:
+        """180, while the tenant is asked."""
+        if not self.answered and not self._over:
+            self._endpoint.do(lambda agent, now: agent.provisional(self._state.sip.dialog, 180, headers=self._contact_header(), now=now))
+
+    def answer(self) -> None:
+        """200 with our description; idempotent."""
+        if self.answered or self._over:
+            return
+        assert self._session is not None
+        body = self._answer_body or self._session.offer()
+        self._state.answered_at = self._services.clock.utc()
+        self._state.status = CallStatus.IN_PROGRESS
+        self._endpoint.do(lambda agent, now: agent.answer(self._state.sip.dialog, body, contact=self._contact(), now=now))
+        self._starter = asyncio.get_running_loop().call_later(AUDIO_START_S, self._start_audio)
+
+    def refuse(self, status: int, *, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        """A final answer other than 200; only before ``answer``."""
+        if not self.answered and not self._over:
+            self._over = True
+            self._endpoint.do(lambda agent, now: agent.reject(self._state.sip.dialog, status, headers=headers, now=now))
+
+    def close(self) -> None:
+        """Hang up if nobody has, and give the port back."""
+        if self._starter:
+            self._starter.cancel()
+        if not self._over:
+            self._over = True
+            self._say_goodbye()
+        if self._sound:
+            self._sound.close()
+        if self._media:
+            self._media.close()
+            self._media = None
+
+    async def bridged(self, claim: str) -> None:
+        """Wait for the worker's word that this leg relays under that claim; ``expect_bridge`` must have been called."""
+        await asyncio.shield(self._bridges[claim])
+
+    def expect_bridge(self, claim: str) -> None:
+        self._bridges[claim] = asyncio.get_running_loop().create_future()
+
+    def forget_bridge(self, claim: str) -> None:
+        future = self._bridges.pop(claim, None)
+        if future:
+            future.cancel()
+
+    # The SIP side
+
+    def on_sip(self, event: sip.Event) -> None:
+        """Take an event of this leg's dialog."""
+        match event:
+            case sip.InviteCancelled():
+                self._gone(CallStatus.CANCELED, "caller-cancelled")
+            case sip.AckReceived():
+                self._acknowledged(event.body)
+            case sip.AckTimedOut():
+                self._on_end(Ended(status=CallStatus.FAILED, reason="ack-never-came", by_peer=False))
+            case sip.OfferReceived():
+                self._offered(event.body)
+            case sip.InfoReceived():
+                self._information(event.content_type, event.body)
+            case sip.DialogEnded():
+                self._gone(CallStatus.COMPLETED, event.cause or "caller-hung-up")
+            case sip.ResponseReceived() if event.exchange == self._probe and event.response.status in _GONE_STATUSES:
+                self._on_end(Ended(status=CallStatus.COMPLETED, reason="media-timeout", by_peer=False))
+            case sip.ExchangeTimedOut() if event.exchange == self._probe:
+                self._on_end(Ended(status=CallStatus.COMPLETED, reason="media-timeout", by_peer=False))
+            case _:
+                pass
+
+    def _gone(self, status: CallStatus, reason: str) -> None:
+        self._over = True
+        self._on_end(Ended(status=status, reason=reason, by_peer=True))
+
+    def _acknowledged(self, body: bytes) -> None:
+        assert self._session is not None
+        if self._session.awaits_answer:
+            try:
+                self._session.accept(body)
+            except SipError:
+                self._on_end(Ended(status=CallStatus.FAILED, reason="no-usable-answer", by_peer=False))
+                return
+        self._start_audio()
+
+    def _offered(self, body: bytes) -> None:
+        """A re-INVITE or UPDATE: a new answer, a fresh offer where it brought none, or a refusal that changes nothing."""
+        dialog = self._state.sip.dialog
+        assert self._session is not None
+        try:
+            answer = self._session.answer(body) if body else self._session.offer()
+        except SipError as error:
+            status = error.status
+            self._endpoint.do(lambda agent, now: agent.reject_offer(dialog, status, now=now))
+            return
+        self._endpoint.do(lambda agent, now: agent.answer_offer(dialog, answer, now=now))
+
+    def _information(self, content_type: str, body: bytes) -> None:
+        digit = digit_of(content_type, body) if self._services.config.sip_info_digits else None
+        if digit:
+            self._on_digit(digit)
+
+    def _say_goodbye(self) -> None:
+        dialog = self._state.sip.dialog
+        if self.answered:
+            self._endpoint.do(lambda agent, now: agent.bye(dialog, now=now))
+        else:
+            self._endpoint.do(lambda agent, now: agent.reject(dialog, 480, now=now))
+
+    def _contact(self) -> str:
+        host, port = self._endpoint.advertised(self._flow)
+        bracketed = f"[{host}]" if ":" in host else host
+        transport = "" if self._flow.transport == "udp" else f";transport={self._flow.transport}"
+        return f"<sip:{bracketed}:{port}{transport}>"
+
+    def _contact_header(self) -> tuple[tuple[str, str], ...]:
+        return (("Contact", self._contact()),)
+
+    # The media side
+
+    def _on_report(self, report: Report) -> None:
+        match report:
+            case ClipEnded():
+                self.sound.on_ended(report)
+            case Digit():
+                self._on_digit(report.digit)
+            case Bridged():
+                future = self._bridges.get(report.claim)
+                if future and not future.done():
+                    future.set_result(None)
+            case Quiet():
+                self._ask_whether_alive()
+            case _:
+                pass
+
+    def _start_audio(self) -> None:
+        if self._starter:
+            self._starter.cancel()
+            self._starter = None
+        if self._media:
+            self._media.start()
+
+    def _ask_whether_alive(self) -> None:
+        # A caller on mute is a caller: only the dialog can tell whether the peer is gone.
+        if self.answered and not self._over and not self.held:
+            self._probe = self._endpoint.do(lambda agent, now: agent.probe(self._state.sip.dialog, now=now))

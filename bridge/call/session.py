@@ -1,0 +1,77 @@
+"""Offer and answer of one leg: what the peer and we agreed about sound, and what the media leg is told of it (RFC 3264).
+
+Kept apart from the leg so that the rules of negotiation (who offers, when the answer comes, what a re-INVITE changes) are in one place:
+
+* INVITE with an offer: our answer is ready before the tenant is asked, so that 488 goes out at once; it travels in the 200.
+* INVITE without one: our offer travels in the 200 and the peer's answer in its ACK.
+* re-INVITE or UPDATE: the same two cases again, on the same port, with the version one higher where something changed.
+"""
+
+from __future__ import annotations
+
+from waitline.bridge.call.state import MediaFacts
+from waitline.bridge.sip import sdp
+from waitline.errors import SipError
+from waitline.media.plane import MediaLeg
+
+
+class MediaSession:
+    """The agreement of one leg. ``media`` is told each time it changes."""
+
+    def __init__(self, facts: MediaFacts, media: MediaLeg, *, signalling_host: str, latch_any: bool) -> None:
+        self._facts = facts
+        self._media = media
+        self._signalling_host = signalling_host
+        self._latch_any = latch_any
+        self._offered: sdp.SessionDescription | None = None
+        self.direction = "sendrecv"
+
+    def answer(self, offer_body: bytes) -> bytes:
+        """Take an offer and return the answer's body. Raises SipError (488 where no codec is common); then nothing has changed."""
+        negotiated = sdp.answer(sdp.SessionDescription.parse(offer_body), self._local())
+        if negotiated.description is None:
+            raise SipError("no answer to this offer", status=488)
+        body = bytes(negotiated.description)
+        self._agree(negotiated, body, offer_body)
+        return body
+
+    def offer(self) -> bytes:
+        """Return our offer's body; the peer's answer is given to ``accept``."""
+        self._offered = sdp.offer(self._local())
+        return bytes(self._offered)
+
+    def accept(self, answer_body: bytes) -> None:
+        """Take the answer to our offer. Raises SipError where it cannot be used."""
+        if self._offered is None:
+            return
+        negotiated = sdp.accept(self._offered, sdp.SessionDescription.parse(answer_body))
+        body, self._offered = bytes(self._offered), None
+        self._agree(negotiated, body, answer_body)
+
+    @property
+    def awaits_answer(self) -> bool:
+        return self._offered is not None
+
+    def _local(self) -> sdp.LocalMedia:
+        facts = self._facts
+        return sdp.LocalMedia(
+            host=facts.host, port=facts.port, rtcp_port=facts.rtcp_port, session_id=facts.session_id, version=facts.version + 1
+        )
+
+    def _agree(self, negotiated: sdp.Negotiated, local: bytes, remote: bytes) -> None:
+        facts = self._facts
+        facts.version += 1
+        facts.local_sdp, facts.remote_sdp = local.decode(), remote.decode("utf-8", "replace")
+        facts.codec = negotiated.codec
+        self.direction = negotiated.direction
+        hosts = () if self._latch_any else tuple(dict.fromkeys((negotiated.remote_host, self._signalling_host)))
+        self._media.set_media(
+            codec=negotiated.codec,
+            payload_type=negotiated.payload_type,
+            dtmf_payload_type=negotiated.dtmf_payload_type,
+            host=negotiated.remote_host,
+            port=negotiated.remote_port,
+            rtcp_port=negotiated.remote_rtcp_port,
+            direction=negotiated.direction,
+            latch_hosts=hosts,
+        )

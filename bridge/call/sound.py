@@ -1,0 +1,97 @@
+"""The sound of one leg: programs, their ends, and the waits for them.
+
+A program is a tuple of segments over the frame store. ``start`` begins one at once, ``follow`` when the one before has ended, with no frame
+between; both give a token, and ``through(token)`` waits for its end. Clips stay held while a program that names them may still be heard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from waitline.media.clips import Clip, ClipLibrary
+from waitline.media.messages import ClipEnded, Segment
+from waitline.media.plane import MediaLeg
+
+FRAME_S = 0.020
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """Segments to play; the first ``report_after`` of them are the program proper, what follows is heard only until the next command."""
+
+    segments: tuple[Segment, ...]
+    report_after: int
+    clips: tuple[Clip, ...] = ()
+    digits: str = ""
+    """Keys to send instead of sound (Play's ``digits``)"""
+
+    @property
+    def seconds(self) -> float | None:
+        """Length of the program proper; None where it never ends."""
+        proper = self.segments[: self.report_after]
+        return None if any(loops == 0 for _, _, loops in proper) else sum(n * loops for _, n, loops in proper) * FRAME_S
+
+    def with_tail(self, tail: tuple[Segment, ...]) -> Program:
+        """The same with something to be heard after its end."""
+        return Program(segments=self.segments[: self.report_after] + tail, report_after=self.report_after, clips=self.clips, digits=self.digits)
+
+
+class Sound:
+    """What one media leg plays."""
+
+    def __init__(self, media: MediaLeg, clips: ClipLibrary) -> None:
+        self._media = media
+        self._clips = clips
+        self._through = 0
+        self._ends: dict[int, asyncio.Future[None]] = {}
+        self._held: dict[int, tuple[Clip, ...]] = {}
+
+    def start(self, program: Program) -> int:
+        """Play at once, whatever plays now; returns the token."""
+        if program.digits:
+            return self._keep(self._media.send_digits(program.digits), program)
+        return self._keep(self._media.play(program.segments, report_after=program.report_after), program)
+
+    def follow(self, program: Program) -> int:
+        """Play when what plays now has reached its end; returns the token."""
+        if program.digits:
+            return self._keep(self._media.send_digits(program.digits), program)
+        return self._keep(self._media.play_next(program.segments, report_after=program.report_after), program)
+
+    def stop(self) -> None:
+        """Silence from the next frame on."""
+        self._media.stop()
+
+    async def through(self, token: int) -> None:
+        """Wait for the end of a program; at once where it has ended."""
+        if token > self._through:
+            await asyncio.shield(self._ends.setdefault(token, asyncio.get_running_loop().create_future()))
+
+    def on_ended(self, report: ClipEnded) -> None:
+        """Take a worker's report: everything up to its token is through."""
+        self._through = max(self._through, report.token)
+        for token in [t for t in self._ends if t <= self._through]:
+            future = self._ends.pop(token)
+            if not future.done():
+                future.set_result(None)
+        self._let_go(before=self._through)
+
+    def close(self) -> None:
+        """Give all clips back."""
+        self._let_go(before=1 << 62)
+        for future in self._ends.values():
+            future.cancel()
+        self._ends.clear()
+
+    def _keep(self, token: int, program: Program) -> int:
+        for clip in program.clips:
+            self._clips.acquire(clip)
+        self._held[token] = program.clips
+        return token
+
+    def _let_go(self, *, before: int) -> None:
+        # The program of the newest token may still be heard as its own tail, so only older ones are given back.
+        for token in [t for t in self._held if t < before]:
+            for clip in self._held.pop(token):
+                self._clips.release(clip)

@@ -1,0 +1,164 @@
+"""The state of a call: plain data, apart from every task and socket.
+
+A control process may be replaced under a live call, so nothing that is needed after an await may live only in a local variable. All of it
+is here, JSON-able as it stands: ``to_plain`` and ``from_plain`` are the whole of its serialisation.
+
+A *script* is a document being run: its text, where it came from, the index of the verb that runs and that verb's progress. A verb that
+runs documents of its own (Enqueue its wait documents) keeps their scripts inside its progress, so the stack is a tree of plain records.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+Progress = dict[str, Any]
+"""What one verb has done so far; JSON-able; the keys are documented by the verb's runner."""
+
+
+class CallStatus(Enum):
+    """The CallStatus values of the contract (platform 4.2)."""
+
+    QUEUED = "queued"
+    INITIATED = "initiated"
+    RINGING = "ringing"
+    IN_PROGRESS = "in-progress"
+    COMPLETED = "completed"
+    BUSY = "busy"
+    FAILED = "failed"
+    NO_ANSWER = "no-answer"
+    CANCELED = "canceled"
+
+    @property
+    def final(self) -> bool:
+        return self in _FINAL
+
+
+_FINAL = {CallStatus.COMPLETED, CallStatus.BUSY, CallStatus.FAILED, CallStatus.NO_ANSWER, CallStatus.CANCELED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A URL to ask, how, and with what beyond the standard parameters."""
+
+    url: str
+    method: str = "POST"
+    params: tuple[tuple[str, str], ...] = ()
+
+    def to_plain(self) -> dict[str, Any]:
+        return {"url": self.url, "method": self.method, "params": [list(pair) for pair in self.params]}
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> Target:
+        return cls(url=plain["url"], method=plain["method"], params=tuple((k, v) for k, v in plain["params"]))
+
+
+@dataclass(slots=True, kw_only=True)
+class Application:
+    """Which URLs the call's number, domain or REST request named."""
+
+    voice_url: str = ""
+    voice_method: str = "POST"
+    fallback_url: str = ""
+    fallback_method: str = "POST"
+    status_callback: str = ""
+    status_callback_method: str = "POST"
+
+
+@dataclass(slots=True, kw_only=True)
+class SipFacts:
+    """What the INVITE said that webhooks repeat (platform 4.2) and the dialog's handle in the user agent."""
+
+    dialog: str = ""
+    call_id: str = ""
+    domain: str = ""
+    domain_sid: str = ""
+    source_ip: str = ""
+    username: str = ""
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    """X- headers of the INVITE"""
+
+
+@dataclass(slots=True, kw_only=True)
+class MediaFacts:
+    """The media leg's handle and what offer and answer agreed."""
+
+    leg: int = 0
+    worker: int = 0
+    host: str = ""
+    port: int = 0
+    rtcp_port: int = 0
+    local_sdp: str = ""
+    remote_sdp: str = ""
+    codec: str = ""
+    session_id: int = 0
+    version: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Script:
+    """A document being run."""
+
+    url: str
+    content_type: str
+    body: str
+    index: int = 0
+    progress: Progress = field(default_factory=dict)
+
+    def to_plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> Script:
+        return cls(**plain)
+
+
+@dataclass(slots=True, kw_only=True)
+class CallState:
+    """Everything a control process needs to go on with a call."""
+
+    sid: str
+    account_sid: str
+    direction: str = "inbound"
+    from_: str
+    to: str
+    phone_number_sid: str = ""
+    parent_call_sid: str = ""
+    caller_name: str = ""
+    forwarded_from: str = ""
+    status: CallStatus = CallStatus.RINGING
+    created_at: datetime
+    answered_at: datetime | None = None
+    ended_at: datetime | None = None
+    end_reason: str = ""
+    application: Application = field(default_factory=Application)
+    sip: SipFacts = field(default_factory=SipFacts)
+    media: MediaFacts = field(default_factory=MediaFacts)
+    script: Script | None = None
+    cookies: dict[str, Any] = field(default_factory=dict)
+    callback_sequence: int = 0
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return a JSON-able record of everything."""
+        plain = asdict(self)
+        plain["status"] = self.status.value
+        for name in ("created_at", "answered_at", "ended_at"):
+            plain[name] = plain[name].isoformat() if plain[name] else None
+        return plain
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> CallState:
+        """The inverse of ``to_plain``."""
+        values = dict(plain)
+        values["status"] = CallStatus(values["status"])
+        for name in ("created_at", "answered_at", "ended_at"):
+            values[name] = datetime.fromisoformat(values[name]) if values[name] else None
+        values["application"] = Application(**values["application"])
+        sip = dict(values["sip"])
+        sip["headers"] = [(name, value) for name, value in sip["headers"]]
+        values["sip"] = SipFacts(**sip)
+        values["media"] = MediaFacts(**values["media"])
+        values["script"] = Script.from_plain(values["script"]) if values["script"] else None
+        return cls(**values)

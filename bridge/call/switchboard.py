@@ -1,0 +1,80 @@
+"""All live calls by identifier, and what REST may do to one.
+
+Nothing here waits for a call: an operation decides at once (is it live, is it the front of its queue), interrupts the call, and returns;
+what the interruption sets in motion is the call's own business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from waitline.bridge.call.call import Call
+from waitline.bridge.call.interruption import Ended, Interruption, Redirected
+from waitline.bridge.call.state import CallStatus, Script, Target
+from waitline.bridge.events import LeaveReason
+from waitline.bridge.queues.authority import QueueAuthority
+from waitline.bridge.queues.queue import MemberView
+from waitline.bridge.sids import CallSid, QueueSid
+from waitline.errors import ApiError
+
+INLINE = "text/xml"
+
+
+class Switchboard:
+    """The registry of live calls."""
+
+    def __init__(self, queues: QueueAuthority) -> None:
+        self._queues = queues
+        self._calls: dict[str, Call] = {}
+
+    def add(self, call: Call) -> None:
+        self._calls[call.sid] = call
+
+    def remove(self, call: Call) -> None:
+        self._calls.pop(call.sid, None)
+
+    def live(self, call_sid: str) -> Call | None:
+        """The call, while it can still be acted on."""
+        call = self._calls.get(call_sid)
+        return None if call is None or call.over else call
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def __iter__(self) -> Iterator[Call]:
+        return iter(list(self._calls.values()))
+
+    async def redirect(self, call_sid: str, *, url: str, method: str) -> None:
+        """Run the document at ``url`` on the call. Raises ApiError 21220 where it is not in progress."""
+        self._interrupt(call_sid, Redirected(target=Target(url=url, method=method)))
+
+    async def run_document(self, call_sid: str, twiml: str) -> None:
+        """Run an inline document on the call. Raises ApiError 21220 where it is not in progress."""
+        self._interrupt(call_sid, Redirected(script=Script(url="", content_type=INLINE, body=twiml)))
+
+    async def hangup(self, call_sid: str) -> None:
+        """End the call. Raises ApiError 21220 where it is not live."""
+        self._interrupt(call_sid, Ended(status=CallStatus.COMPLETED, reason="ended-by-tenant", by_peer=False))
+
+    async def dequeue(self, queue_sid: str, call_sid: str | Literal["Front"], *, url: str, method: str) -> MemberView:
+        """Take a member out of its queue and run ``url`` on its call; returns the member as it was. Raises ApiError 20404."""
+        view = self.member(queue_sid, call_sid)
+        await self.redirect(view.member.call, url=url, method=method)
+        return view
+
+    def member(self, queue_sid: str, call_sid: str | Literal["Front"]) -> MemberView:
+        """The member as it is now; a CLAIMED one is found by its CallSid, with position 0. Raises ApiError 20404."""
+        found = self._queues.front(QueueSid(queue_sid)) if call_sid == "Front" else self._queues.view(CallSid(call_sid))
+        if found is None or found.member.queue != queue_sid:
+            raise ApiError(f"No member {call_sid} is waiting in queue {queue_sid}", status=404, code=20404)
+        return found
+
+    def _interrupt(self, call_sid: str, interruption: Interruption) -> None:
+        call = self.live(call_sid)
+        if call is None:
+            raise ApiError("Call is not in-progress. Cannot redirect.", status=400, code=21220)
+        # The place is given up now, not when the call's task has run: the next REST request must already see it.
+        reason = LeaveReason.HANGUP if isinstance(interruption, Ended) else LeaveReason.REDIRECTED
+        self._queues.leave(CallSid(call_sid), reason)
+        call.interrupt(interruption)

@@ -169,7 +169,9 @@ class Supervision:
             raise BridgeError(f"the supervisor does not listen: {error}") from error
 
     def _receive(self) -> _Answer:
-        data, descriptors, _, _ = socket.recv_fds(self._link, _MAX_MESSAGE_BYTES, _MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+        data, descriptors, _, _ = socket.recv_fds(self._link, _MAX_MESSAGE_BYTES, _MAX_DESCRIPTORS)
+        for descriptor in descriptors:  # not by MSG_CMSG_CLOEXEC: Python 3.11's recv_fds does not pass its flags on
+            os.set_inheritable(descriptor, False)
         return (json.loads(data) if data else {"event": "gone"}), list(descriptors)
 
     def _readable(self) -> None:

@@ -18,7 +18,7 @@ What is said over the socket (AF_UNIX SOCK_SEQPACKET, one JSON object a message;
     supervisor → control   {"id": 1, "ok": true} with descriptors (SCM_RIGHTS)   or   {"id": 1, "error": "…"}
                            {"event": "drain"}   {"event": "end"}   {"event": "died", "kind": "media", "index": 0, "why": "SIGKILL"}
 
-A worker is started as ``python -m MODULE --index N --link FD --lifeline FD [--frames FD] ARGS…``; the other end of its link is the
+A worker is started as ``python -m MODULE --index N --link FD [--frames=FD] ARGS… --lifeline FD``; the other end of its link is the
 descriptor in the answer. To add a kind of child, add a line to ``MODULES``; to add a request, a method to ``Requests``.
 """
 
@@ -157,6 +157,8 @@ def why(returncode: int) -> str:
 def open_listener(kind: str, host: str, port: int) -> socket.socket:
     """Return a bound socket, listening if it is TCP; raises RequestFailed when the address cannot be had."""
     kinds = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}
+    if not 0 <= port <= 65535:  # getaddrinfo would take the lower 16 bits
+        raise RequestFailed(f"cannot listen on {kind} {host}:{port}: there is no such port")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=kinds[kind], flags=socket.AI_PASSIVE)[0]
         listener = socket.socket(family, kinds[kind] | socket.SOCK_NONBLOCK)
@@ -219,25 +221,22 @@ class Requests:
         name = request["name"]
         if name not in self.memfds:
             descriptor = os.memfd_create(f"waitline-{name}")
-            os.ftruncate(descriptor, request["size"])
+            try:
+                os.ftruncate(descriptor, request["size"])
+            except BaseException:
+                os.close(descriptor)
+                raise
             self.memfds[name] = descriptor
         return [self.memfds[name]], []
 
     def _spawn(self, request: dict[str, Any]) -> tuple[list[int], list[int]]:
+        index = int(request["index"])
+        frames = [self.memfds[request["memfd"]]] if request.get("memfd") else []
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        inherited, args = [theirs.fileno()], ["--index", str(request["index"]), "--link", str(theirs.fileno())]
-        if request.get("memfd"):
-            frames = self.memfds[request["memfd"]]
-            inherited.append(frames)
-            args += ["--frames", str(frames)]
-        try:
-            self.start_worker(request["kind"], int(request["index"]), [*args, *request.get("args", [])], inherited)
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        descriptor = ours.detach()
+        with ours, theirs:
+            args = ["--index", str(index), "--link", str(theirs.fileno()), *(f"--frames={descriptor}" for descriptor in frames)]
+            self.start_worker(request["kind"], index, [*args, *request.get("args", [])], [theirs.fileno(), *frames])
+            descriptor = ours.detach()
         return [descriptor], [descriptor]
 
     def _ready(self, request: dict[str, Any]) -> tuple[list[int], list[int]]:

@@ -281,7 +281,7 @@ class QueueAuthority:
             self._desk(member.queue).queue.add(member)
             self._where[member.call] = member.queue
             if member.hold is not None:
-                self._claims[member.hold.claim] = _claim(member, member.hold)
+                self._claims[member.hold.claim] = _claim(member, member.hold, asyncio.get_running_loop())
 
     def _desk(self, queue_sid: QueueSid) -> _Desk:
         if queue_sid in self._deleted:
@@ -327,7 +327,7 @@ class QueueAuthority:
 
     def _grant(self, queue: CallQueue, member: Member, request: _Request) -> Claim:
         hold = Hold(claim=self._new_claim(), by=request.by, ticket=request.ticket)
-        claim = _claim(queue.claim(member.call, hold), hold)
+        claim = _claim(queue.claim(member.call, hold), hold, request.granted.get_loop())
         self._claims[claim.id] = claim
         self._record(
             MemberClaimed(account=member.account, queue=queue.sid, call=member.call, at=self._clock.utc(), claim=claim.id, by=claim.by)
@@ -380,8 +380,8 @@ class QueueAuthority:
 _CUTS_A_BRIDGE = frozenset({LeaveReason.REDIRECTED, LeaveReason.ERROR, LeaveReason.SYSTEM_ERROR})
 
 
-def _claim(member: Member, hold: Hold) -> Claim:
-    ended: asyncio.Future[LeaveReason | ReleaseReason] = asyncio.get_running_loop().create_future()
+def _claim(member: Member, hold: Hold, loop: asyncio.AbstractEventLoop) -> Claim:
+    ended: asyncio.Future[LeaveReason | ReleaseReason] = loop.create_future()
     return Claim(
         id=hold.claim, queue=member.queue, call=member.call, by=hold.by, ticket=hold.ticket, member=replace(member, hold=None), ended=ended
     )  # fmt: skip

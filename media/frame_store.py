@@ -1,13 +1,13 @@
 """Every clip, encoded once per codec, in fixed frames of 20 ms that all processes see.
 
-One array ``uint8[codec][frame][160]`` in a memfd (or plain memory under virtual time): codec 0 is PCMU, codec 1 PCMA, and a clip has
-the same frame numbers in both, so that a leg's program means the same whatever was negotiated. A media worker only reads; a clip worker
-writes the frames it was told to; control alone allocates, because two allocators would need a lock that a dead process could hold.
+One array ``uint8[codec][frame][160]`` in a memfd (or plain memory under virtual time): codec 0 is PCMU, codec 1 PCMA, and a clip has the
+same frame numbers in both, so that a leg's program means the same whatever was negotiated. A media worker only reads; a clip worker writes
+the frames it was told to; control alone allocates, because two allocators would need a lock that a dead process could hold.
 
 Frame 0 is silence and never allocated. The memfd is sparse: capacity is address space, memory is what clips really use.
 
-``Extents`` is the allocator: sorted free runs, best fit, neighbours joined again on release. Music is long and prompts are short; best
-fit keeps the short ones from cutting up the room of the long.
+``Extents`` is the allocator: sorted free runs, best fit, neighbours joined again on release. Music is long and prompts are short; best fit
+keeps the short ones from cutting up the room of the long.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from waitline.errors import MediaUnavailable
+from waitline.media import g711
 
 FRAME_BYTES: Final = 160
 """20 ms at 8 kHz, one byte a sample"""
@@ -143,3 +144,15 @@ class FrameStore:
 def write_frames(frames: FrameArray, start: int, encoded: FrameArray) -> None:
     """Put ``uint8[codec][n][160]`` at a frame of a mapped store."""
     frames[:, start : start + encoded.shape[1]] = encoded
+
+
+def encode(pcm: NDArray[np.int16]) -> FrameArray:
+    """Whole frames in each codec: ``uint8[codec][n][160]``, n ≥ 1.
+
+    The last frame is filled with silence, or left out if it is less than half full: a loop's seam then is at most 10 ms off.
+    """
+    frames = max(1, (len(pcm) + FRAME_BYTES // 2) // FRAME_BYTES)
+    whole = np.zeros(frames * FRAME_BYTES, dtype=np.int16)
+    count = min(len(pcm), len(whole))
+    whole[:count] = pcm[:count]
+    return np.stack([g711.encode(whole, codec) for codec in CODECS]).reshape(len(CODECS), frames, FRAME_BYTES)

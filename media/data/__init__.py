@@ -1,0 +1,1 @@
+"""Files that the media package ships."""

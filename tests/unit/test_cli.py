@@ -1,0 +1,91 @@
+"""The command line: what is printed, and exit code 2 for what the operator can mend."""
+
+import json
+import re
+import socket
+
+import pytest
+from typer.testing import CliRunner
+
+from waitline.cli import app
+
+
+@pytest.fixture
+def waitline(monkeypatch, tmp_path):
+    """Run a command in an empty folder with settings of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WAITLINE_HTTP", "127.0.0.1:0")
+    monkeypatch.setenv("WAITLINE_SIP", "127.0.0.1:0")
+    return lambda *arguments: CliRunner().invoke(app, arguments)
+
+
+def test_the_help_names_every_command(waitline):
+    text = waitline("--help").stdout
+    for command in ("serve", "demo", "account", "doctor"):
+        assert command in text
+
+
+def test_the_help_of_serve_gives_the_ready_line_and_the_exit_code(waitline):
+    text = " ".join(waitline("serve", "--help").stdout.split())
+    assert '"ready http=HOST:PORT sip=HOST:PORT pid=PID"' in text
+    assert "Exit code 2" in text
+
+
+def test_an_account_is_printed_as_one_line_of_json(waitline, tmp_path):
+    done = waitline("account", "create", "Acme", "--json")
+    assert done.exit_code == 0, done.output
+    account = json.loads(done.stdout)
+    assert list(account) == ["sid", "auth_token"]
+    assert re.fullmatch("AC[0-9a-f]{32}", account["sid"])
+    assert re.fullmatch("[0-9a-f]{32}", account["auth_token"])
+    assert done.stdout.count("\n") == 1
+    assert (tmp_path / "waitline-data").is_dir()
+
+
+def test_a_second_account_is_another(waitline):
+    first, second = (json.loads(waitline("account", "create", name, "--json").stdout) for name in "AB")
+    assert first["sid"] != second["sid"]
+    assert first["auth_token"] != second["auth_token"]
+
+
+def test_for_people_sid_and_token_are_on_lines_of_their_own(waitline):
+    assert re.fullmatch(r"account sid  AC\w{32}\nauth token   \w{32}\n", waitline("account", "create", "Acme").stdout)
+
+
+def test_a_data_folder_that_is_a_file_is_exit_code_2(waitline, tmp_path):
+    (tmp_path / "waitline-data").write_text("not a folder")
+    done = waitline("account", "create", "Acme", "--json")
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert "waitline-data" in done.stderr
+
+
+@pytest.mark.parametrize("command", [("account", "create", "Acme"), ("doctor",)])
+def test_a_bad_setting_is_exit_code_2_and_named(waitline, monkeypatch, command):
+    monkeypatch.setenv("WAITLINE_RTP_PORTS", "lots")
+    done = waitline(*command)
+    assert done.exit_code == 2
+    assert "WAITLINE_RTP_PORTS" in done.output
+
+
+def test_the_doctor_finds_nothing_wrong_with_a_free_machine(waitline):
+    done = waitline("doctor")
+    assert done.exit_code == 0, done.output
+    for subject in ("settings", "data", "port udp", "open files", "speech"):
+        assert re.search(f"^(ok|note) +{subject}", done.stdout, re.MULTILINE), done.output
+
+
+def test_the_doctor_names_a_port_in_use(waitline, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("WAITLINE_SIP", f"127.0.0.1:{port}")
+        done = waitline("doctor")
+    assert done.exit_code == 2
+    assert re.search(rf"^fault +port tcp +WAITLINE_SIP: .*:{port}: the port is in use", done.stdout, re.MULTILINE)
+
+
+def test_the_doctor_names_a_data_folder_that_is_a_file(waitline, tmp_path):
+    (tmp_path / "waitline-data").write_text("")
+    done = waitline("doctor")
+    assert done.exit_code == 2
+    assert "WAITLINE_DATA" in done.stdout

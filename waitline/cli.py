@@ -1,0 +1,109 @@
+"""The command ``waitline``: parsing only, each command calls the part that does the work.
+
+``serve`` stands here for its help text: ``waitline.__main__`` hands it to the supervisor before this module is imported. What an
+operator got wrong (a setting, a port, a folder) is one line on standard error and exit code 2, never a traceback.
+
+The heavy parts are imported by the command that needs them, so that ``waitline --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from waitline import __version__
+from waitline.errors import ConfigError
+
+EXIT_CONFIG = 2
+
+app = typer.Typer(
+    help="Self-hosted programmable voice with a call queue at its heart.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,  # they print local variables, and those hold tokens
+)
+account_app = typer.Typer(help="Accounts: the tenants of this platform.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(account_app, name="account")
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="Settings in TOML; waitline.toml in this folder if there is one.")
+]
+
+
+@app.command()
+def serve(config: ConfigOption = None) -> None:
+    """Run the platform: SIP, media, REST, webhooks.
+
+    Settings come from the file and from WAITLINE_* in the environment, which wins. When it listens it prints one line on standard output,
+    "ready http=HOST:PORT sip=HOST:PORT pid=PID"; logs go to standard error. SIGTERM drains: calls go on, no new ones are taken; a second
+    one ends. Exit code 2: a setting, a port or the data folder is at fault, and the message says which.
+    """
+    from waitline.supervisor import main as supervise
+
+    raise typer.Exit(supervise(["--config", str(config)] if config else []))
+
+
+@app.command()
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Stay up afterwards and print a SIP URI that a softphone can dial.")] = False,
+) -> None:
+    """Show the whole platform at work on this machine in under a minute: two callers, an agent, a tenant. No phone needed."""
+    from waitline.demo.main import main as run_demo
+
+    raise typer.Exit(_answering_for_settings(lambda: run_demo(keep=keep)))
+
+
+@account_app.command("create")
+def account_create(
+    name: Annotated[str, typer.Argument(help="A name for people, such as the tenant's.")],
+    as_json: Annotated[bool, typer.Option("--json", help='Print {"sid": …, "auth_token": …} on one line.')] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Create an account and print its sid and token. A server that runs on the same data knows it within a second."""
+    from waitline.admin import create_account
+
+    def create() -> int:
+        sid, auth_token = create_account(name, config)
+        typer.echo(json.dumps({"sid": sid, "auth_token": auth_token}) if as_json else f"account sid  {sid}\nauth token   {auth_token}")
+        return 0
+
+    raise typer.Exit(_answering_for_settings(create))
+
+
+@app.command()
+def doctor(config: ConfigOption = None) -> None:
+    """Look at this machine through the platform's eyes: settings, data folder, ports, limits, kernel filter, speech.
+
+    One line each; exit code 2 if one of them is at fault.
+    """
+    from waitline.doctor import examine
+
+    findings = examine(config)
+    for finding in findings:
+        typer.echo(f"{finding.verdict:5} {finding.subject:14} {finding.text}")
+    raise typer.Exit(EXIT_CONFIG if any(finding.verdict == "fault" for finding in findings) else 0)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def _answering_for_settings(run: Callable[[], int]) -> int:
+    """Run a command; the operator's mistake is a line on standard error and exit code 2."""
+    try:
+        return run()
+    except ConfigError as error:
+        typer.echo(f"waitline: {error}", err=True)
+        return EXIT_CONFIG
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    app(prog_name="waitline")

@@ -1,0 +1,112 @@
+"""``waitline doctor``: what would keep this machine from serving well, said before it does.
+
+Each check is a function that returns findings: ``ok``, ``note`` (works, but worse than it could; what to do is said) or ``fault`` (the
+platform would not start, or not do its work). A check looks and leaves nothing behind. To add one, add a function to ``_CHECKS``.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Literal
+
+from waitline.bridge.config import Address, Config, load_config
+from waitline.errors import ConfigError
+from waitline.supervisor import RequestFailed, open_listener
+
+WANTED_BUFFER_BYTES = 4 * 1024 * 1024
+WANTED_FILES = 4096
+HEALTH_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: how it stands with one subject."""
+
+    verdict: Literal["ok", "note", "fault"]
+    subject: str
+    text: str
+
+
+def examine(config_file: Path | None) -> list[Finding]:
+    """Run all checks; a setting that cannot be read is the only finding then, since the rest depends on it."""
+    try:
+        config = load_config(config_file)
+    except ConfigError as error:
+        return [Finding("fault", "settings", str(error))]
+    findings = [Finding("ok", "settings", f"http={config.http} sip={config.sip} data={config.data}")]
+    for check in _CHECKS:
+        findings.extend(check(config))
+    return findings
+
+
+def _data(config: Config) -> Iterator[Finding]:
+    """The data folder can be made, or be written to."""
+    folder = config.data.absolute()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir():
+        yield Finding("fault", "data", f"WAITLINE_DATA: {existing} is not a folder")
+    elif not os.access(existing, os.R_OK | os.W_OK | os.X_OK):
+        yield Finding("fault", "data", f"WAITLINE_DATA: {existing} cannot be read and written by this user")
+    else:
+        yield Finding("ok", "data", str(folder) if existing == folder else f"{folder} (will be made)")
+
+
+def _ports(config: Config) -> Iterator[Finding]:
+    """Each port is free, or it is a running platform that has it."""
+    for kind, address, setting in (("tcp", config.http, "HTTP"), ("udp", config.sip, "SIP"), ("tcp", config.sip, "SIP")):
+        try:
+            open_listener(kind, address.host, address.port).close()
+        except RequestFailed as error:
+            if _answers_as_waitline(config.http):
+                yield Finding("ok", f"port {kind}", f"{address}: the platform is running")
+            else:
+                yield Finding("fault", f"port {kind}", f"WAITLINE_{setting}: {error}")
+        else:
+            yield Finding("ok", f"port {kind}", f"{address} is free")
+
+
+def _answers_as_waitline(address: Address) -> bool:
+    connection = HTTPConnection(address.host, address.port, timeout=HEALTH_TIMEOUT_S)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _limits(_: Config) -> Iterator[Finding]:
+    """Open files (a call takes one or two) and the kernel's bound on receive buffers."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < WANTED_FILES:
+        yield Finding("note", "open files", f"{hard} at most: about {hard // 3} calls; raise `ulimit -n` to {WANTED_FILES} or more")
+    else:
+        yield Finding("ok", "open files", f"{soft} of {hard}")
+    largest = int(Path("/proc/sys/net/core/rmem_max").read_text())
+    if largest < WANTED_BUFFER_BYTES and os.geteuid() != 0:  # root may exceed it
+        yield Finding(
+            "note", "udp buffer", f"{largest} bytes: bursts of SIP may be lost; sysctl -w net.core.rmem_max={WANTED_BUFFER_BYTES}"
+        )
+    else:
+        yield Finding("ok", "udp buffer", f"up to {max(largest, WANTED_BUFFER_BYTES)} bytes")
+
+
+def _speech(_: Config) -> Iterator[Finding]:
+    """The engine says a word."""
+    from waitline.media.speech import available
+
+    speech = available()
+    spoken = speech.synthesise("hello", "alice", "en-US")
+    if spoken.warning is not None:
+        yield Finding("fault", "speech", spoken.warning.message)
+    else:
+        yield Finding("ok", "speech", f"{len(spoken.pcm) / spoken.rate:.1f} s for one word; languages: {', '.join(speech.languages())}")
+
+
+_CHECKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (_data, _ports, _limits, _speech)

@@ -192,6 +192,8 @@ class ClipLibrary:
 
     def _room(self, frames: int) -> int:
         """First of so many frames, after evicting what must go for them."""
+        if frames > self._budget:
+            raise MediaUnavailable(f"a clip of {frames / FRAMES_PER_S:.1f} s is larger than all the room for clips")
         while self._used + frames > self._budget:
             self._evict(frames)
         while True:

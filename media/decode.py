@@ -57,7 +57,8 @@ def decode(data: bytes, content_type: str, *, max_seconds: float = MAX_SECONDS) 
             _check_header(file, max_seconds)
             samples = _at_8_khz(_blocks(file, max_seconds), file.samplerate)
     except (soundfile.SoundFileError, ValueError, RuntimeError, MemoryError) as error:
-        raise AudioError(f"not audio that can be decoded ({content_type[:100]}): {error}", code=BAD_AUDIO) from error
+        why = getattr(error, "error_string", error)  # without the address of a buffer, which would make each message a new one
+        raise AudioError(f"not audio that can be decoded ({content_type[:100]}): {why}", code=BAD_AUDIO) from error
     if not len(samples):
         raise AudioError("an audio file without any sound in it", code=BAD_AUDIO)
     return samples

@@ -25,6 +25,7 @@ MAX_CHARACTERS: Final = 4096
 NO_LANGUAGE: Final = 13511
 CANNOT_SAY: Final = 13520
 
+_LATIN = re.compile(r"[0-9A-Za-z\u00c0-\u024f]")
 _VOLUME = 0.7
 _MAN_PITCH = 0.8
 _FALLBACKS: Final = {"en": "en-US", "de": "de-DE", "es": "es-ES", "fr": "fr-FR", "it": "it-IT"}
@@ -80,8 +81,10 @@ class NanoSpeech:
     def synthesise(self, text: str, voice: str, language: str) -> Spoken:
         words, warning = speakable(text)
         tag, fallback = nearest(language, self.languages())
-        if not words:
+        if not any(map(str.isalnum, words)):
             return Spoken(tones.silence(0), tones.RATE, warning)
+        if not _LATIN.search(words):  # the engine gives nothing, or a click
+            return _notes(f"no voice for {tag} can say this text")
         pitch = _MAN_PITCH if voice.rpartition(".")[2].lower().removesuffix("-neural") in _LOW_VOICES else None
         pcm = np.frombuffer(self._engine.speak(words, voice=tag, pitch=pitch), dtype=np.int16)
         if not len(pcm):

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import base64
 import codecs
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import Message
@@ -38,6 +39,7 @@ NOT_XML = 12100
 WRONG_ROOT = 12102
 CONTENT_TYPE = 12300
 
+_BLANKS = re.compile(rb"[ \t\r\n]*+")
 _XML_TYPES = frozenset({"text/xml", "application/xml", "text/html"})
 
 
@@ -174,13 +176,18 @@ def _doctype_line(data: bytes) -> int:
     """Line of a DOCTYPE before the root element, or 0. Steps over what may come before it, once, so it takes linear time."""
     at = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
     while True:
-        at += len(data[at:]) - len(data[at:].lstrip(b" \t\r\n"))
+        at = _after_blanks(data, at)
         if data.startswith(b"<!DOCTYPE", at):
             return data.count(b"\n", 0, at) + 1
         end = {b"<?": b"?>", b"<!": b"-->"}.get(data[at : at + 2])
         if end is None or (found := data.find(end, at)) < 0:
             return 0
         at = found + len(end)
+
+
+def _after_blanks(data: bytes, at: int) -> int:
+    found = _BLANKS.match(data, at)
+    return found.end() if found else at
 
 
 def _check_bounds(root: etree._Element) -> None:

@@ -17,14 +17,14 @@ from ipaddress import IPv6Address
 from waitline.errors import SipError
 
 TOKEN = r"[A-Za-z0-9\-.!%*_+`'~]"
-QUOTED = r'"(?:[^"\\]|\\.)*+"'
+QUOTED = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 HOST = r"(?:\[[0-9A-Fa-f:.]++\]|[A-Za-z0-9._\-]++)"
 
 _TOKEN = re.compile(f"{TOKEN}++")
 _VALUE = rf'(?:{QUOTED}|[^;,"\s<>]*+)'
 _PARAMS = re.compile(rf"(?:[ \t]*+;[ \t]*+{TOKEN}++(?:[ \t]*+=[ \t]*+{_VALUE})?)*+[ \t]*+;?[ \t]*+", re.S)
-_PARAM = re.compile(rf";[ \t]*+({TOKEN}++)(?:[ \t]*+=[ \t]*+({_VALUE}))?", re.S)
-_LIST_ITEM = re.compile(rf'(?:[^,"<]|{QUOTED}|<[^<>]*+>)*+', re.S)
+_PARAM = re.compile(rf";[ \t]*+({TOKEN}++)(?:[ \t]*+(=)[ \t]*+({_VALUE}))?", re.S)
+_LIST_ITEM = re.compile(rf'(?:[^,"<]++|{QUOTED}|<[^<>]*+>)*+', re.S)
 _QUOTED_PAIR = re.compile(r"\\(.)", re.S)
 _TO_QUOTE = re.compile(r'["\\]')
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})?")
@@ -59,25 +59,17 @@ def parse_params(text: str) -> dict[str, str | None]:
     if _PARAMS.fullmatch(text) is None:
         raise SipError(f"parameters cannot be read: {text[:80]!r}")
     params: dict[str, str | None] = {}
-    count = 0
-    for name, value in _param_pairs(text):
-        params[name.lower()] = value
-        count += 1
-    if len(params) != count:
+    pairs = _PARAM.findall(text) if '"' in text or " " in text or "\t" in text else _plain_pairs(text)
+    for name, equals, value in pairs:
+        params[name.lower()] = unquote(value) if equals else None
+    if len(params) != len(pairs):
         raise SipError(f"a parameter is given twice: {text[:80]!r}")
     return params
 
 
-def _param_pairs(text: str) -> list[tuple[str, str | None]]:
-    """Name and value of each parameter of a text that matches the grammar; None where there is no equals sign."""
-    if '"' in text:
-        return [(m[1], None if m[2] is None else unquote(m[2])) for m in _PARAM.finditer(text)]
-    pairs: list[tuple[str, str | None]] = []
-    for part in text.split(";")[1:]:
-        name, equals, value = part.partition("=")
-        if name := name.strip():
-            pairs.append((name, value.strip() if equals else None))
-    return pairs
+def _plain_pairs(text: str) -> list[tuple[str, str, str]]:
+    """Name, equals sign, value of each parameter of a text that matches the grammar and has neither quotes nor blanks."""
+    return [part.partition("=") for part in text.split(";") if part]
 
 
 def render_params(params: Params) -> str:

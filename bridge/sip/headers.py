@@ -9,7 +9,8 @@ To add a list header: its lower-case name goes into ``LIST_HEADERS``. A compact 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
 
 from waitline.bridge.sip.grammar import is_token, split_list
 from waitline.errors import SipError
@@ -70,45 +71,80 @@ def key_of(name: str) -> str:
 
 
 class Headers:
-    """The header fields of one message, in order. Changing them is safe at any time: messages notice by ``version``."""
+    """The header fields of one message, in order. They may be changed at any time: what was derived from them is dropped then."""
 
-    __slots__ = ("_fields", "_index", "version")
+    __slots__ = ("_fields", "_first", "_lines", "_repeated", "derived")
 
     def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
-        """``fields`` are taken as they are, for a parser that has checked them; text of ours goes through ``add``."""
-        self._fields = list(fields)
-        self.version = 0
-        """Counts changes, so that what was derived from the fields can be dropped."""
+        """``fields`` are taken as they are, for a parser that has checked them; text of ours goes through ``add`` or ``extend``."""
+        self._lines: list[str] | None = None
+        self._fields: list[tuple[str, str]] | None = list(fields)
+        self._first: dict[str, str] = {}
+        self._repeated: dict[str, list[str]] = {}  # all values of the keys that more than one field has
+        self.derived: dict[str, Any] = {}
+        """Where a message keeps what it has parsed; emptied by every change."""
         self._reindex()
 
-    def _reindex(self) -> None:
-        index: dict[str, list[str]] = {}
-        keys = _KEYS
-        for name, value in self._fields:
-            key = keys.get(name)
+    @classmethod
+    def from_lines(cls, lines: list[str]) -> Headers | None:
+        """The fields of unfolded ``name: value`` lines; None if one of them is anything else.
+
+        The hot path of every message: one pass, fields stay text until somebody changes or writes them.
+        """
+        headers = cls.__new__(cls)
+        first: dict[str, str] = {}
+        repeated: dict[str, list[str]] = {}
+        known = _KEYS
+        for line in lines:
+            name, colon, value = line.partition(":")
+            key = known.get(name)
             if key is None:
+                if not is_token(name):
+                    return None
                 key = name.lower()
-            if key in index:
-                index[key].append(value)
+            if not colon:
+                return None
+            if key in first:
+                repeated.setdefault(key, [first[key]]).append(value.strip(" \t"))
             else:
-                index[key] = [value]
-        self._index = index
+                first[key] = value.strip(" \t")
+        headers._lines, headers._fields, headers._first, headers._repeated = lines, None, first, repeated
+        headers.derived = {}
+        return headers
+
+    def _reindex(self) -> None:
+        self._first = {}
+        self._repeated = {}
+        for name, value in self._all():
+            key = key_of(name)
+            if key in self._first:
+                self._repeated.setdefault(key, [self._first[key]]).append(value)
+            else:
+                self._first[key] = value
+
+    def _all(self) -> list[tuple[str, str]]:
+        """The fields, made from the lines when first needed."""
+        if self._fields is None:
+            self._fields = [(name, value.strip(" \t")) for name, _, value in (line.partition(":") for line in self._lines or ())]
+            self._lines = None
+        return self._fields
 
     def get(self, name: str) -> str | None:
         """The raw value of the first field of that name."""
-        values = self._index.get(key_of(name))
-        return values[0] if values else None
+        return self._first.get(_KEYS.get(name) or name.lower())
 
     def fields(self, name: str) -> list[str]:
         """The raw value of every field of that name, not split."""
-        return list(self._index.get(key_of(name), ()))
+        key = key_of(name)
+        if key in self._repeated:
+            return list(self._repeated[key])
+        return [self._first[key]] if key in self._first else []
 
     def get_all(self, name: str) -> list[str]:
         """Every value of that name: list headers split at their commas, all fields in order. Raises SipError if a list cannot be read."""
-        key = key_of(name)
-        values = self._index.get(key, [])
-        if key not in LIST_HEADERS:
-            return list(values)
+        values = self.fields(name)
+        if not values or key_of(name) not in LIST_HEADERS:
+            return values
         elements = [element for value in values for element in split_list(value)]
         if len(elements) > MAX_LIST:
             raise SipError(f"{name} has {len(elements)} values, more than {MAX_LIST}")
@@ -116,65 +152,69 @@ class Headers:
 
     def count(self, name: str) -> int:
         """How many fields carry that name."""
-        return len(self._index.get(key_of(name), ()))
+        return len(self.fields(name))
+
+    @property
+    def repeated(self) -> Collection[str]:
+        """The keys (lower case, long form) that more than one field has."""
+        return self._repeated.keys()
 
     def add(self, name: str, value: str) -> None:
         """Append a field. Raises ValueError for a name that is no token or a value with a line break: nobody injects headers through us."""
-        self._fields.append((_checked_name(name), _checked_value(value)))
+        self.extend([(name, value)])
+
+    def extend(self, fields: Iterable[tuple[str, str]]) -> None:
+        """Append many; ValueError as ``add``."""
+        self._all().extend([(_checked_name(name), _checked_value(value)) for name, value in fields])
         self._changed()
 
     def set(self, name: str, *values: str) -> None:
         """Replace all fields of that name by one per value, where the first one stood, else at the end; ValueError as ``add``."""
         fields = [(_checked_name(name), _checked_value(value)) for value in values]
-        key = key_of(name)
-        place = next((i for i, (other, _) in enumerate(self._fields) if key_of(other) == key), len(self._fields))
-        rest = [field for field in self._fields[place:] if key_of(field[0]) != key]
-        self._fields[place:] = fields + rest
+        key, old = key_of(name), self._all()
+        place = next((i for i, (other, _) in enumerate(old) if key_of(other) == key), len(old))
+        rest = [field for field in old[place:] if key_of(field[0]) != key]
+        old[place:] = fields + rest
         self._changed()
 
     def remove(self, name: str) -> None:
         """Drop every field of that name."""
         key = key_of(name)
-        self._fields = [field for field in self._fields if key_of(field[0]) != key]
-        self._changed()
-
-    def extend(self, fields: Iterable[tuple[str, str]]) -> None:
-        """Append many; ValueError as ``add``."""
-        self._fields.extend([(_checked_name(name), _checked_value(value)) for name, value in fields])
+        self._fields = [field for field in self._all() if key_of(field[0]) != key]
         self._changed()
 
     def _changed(self) -> None:
-        self.version += 1
+        self.derived.clear()
         self._reindex()
 
     def copy(self) -> Headers:
         """An independent copy."""
-        return Headers(self._fields)
+        return Headers(self._all())
 
     def __contains__(self, name: str) -> bool:
-        return key_of(name) in self._index
+        return key_of(name) in self._first
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         """Name and raw value of each field, as spelt, in order."""
-        return iter(self._fields)
+        return iter(self._all())
 
     def __len__(self) -> int:
-        return len(self._fields)
+        return len(self._all())
 
     def __eq__(self, other: object) -> bool:
         """Same fields in the same order; the spelling of names does not count."""
         if not isinstance(other, Headers):
             return NotImplemented
-        return [(key_of(n), v) for n, v in self._fields] == [(key_of(n), v) for n, v in other._fields]
+        return [(key_of(n), v) for n, v in self] == [(key_of(n), v) for n, v in other]
 
     __hash__ = None  # type: ignore[assignment] # mutable
 
     def __repr__(self) -> str:
-        return f"Headers({self._fields!r})"
+        return f"Headers({self._all()!r})"
 
     def __str__(self) -> str:
         """The header section as text, each line with its CRLF."""
-        return "".join([f"{name}: {value}\r\n" for name, value in self._fields])
+        return "".join([f"{name}: {value}\r\n" for name, value in self._all()])
 
 
 def _checked_name(name: str) -> str:

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from waitline.bridge.sip.address import Address
-from waitline.bridge.sip.grammar import TOKEN
+from waitline.bridge.sip.grammar import TOKEN, split_list
 from waitline.bridge.sip.headers import Headers
 from waitline.bridge.sip.reasons import reason_for
 from waitline.bridge.sip.uri import Uri
@@ -33,10 +33,11 @@ MAX_FIELDS = 256
 MAX_CSEQ = 2**31 - 1  # RFC 3261 §8.1.1.5
 MAX_EXPIRES_S = 2**32 - 1  # RFC 3261 §20.19; more means this
 
-_REQUEST_LINE = re.compile(rf"({TOKEN}++) ([A-Za-z][A-Za-z0-9+.\-]*+:[^\s<>\"]++) SIP/2\.0", re.I)
-_STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?", re.I)
+_REQUEST_LINE = re.compile(rf"({TOKEN}++) ([A-Za-z][A-Za-z0-9+.\-]*+:[^\s<>\"]++) [Ss][Ii][Pp]/2\.0")
+_STATUS_LINE = re.compile(r"[Ss][Ii][Pp]/2\.0 ([1-6][0-9]{2})(?: ([^\r\n]*))?")
 _ANY_VERSION = re.compile(r"(?:.* )?SIP/(?!2\.0\b)[0-9]+\.[0-9]+(?: .*)?", re.I)
-_FIELD = re.compile(rf"^({TOKEN}++)[ \t]*+:[ \t]*+([^\r\n]*+)\r?\n", re.M)
+_BEFORE_COLON = re.compile(rf"^({TOKEN}++)[ \t]++:")
+_LINE_END = re.compile(r"\r?\n")
 _FOLD = re.compile(r"\r?\n[ \t]++")
 _BLANK = re.compile(rb"\r?\n\r?\n")
 _CSEQ = re.compile(rf"([0-9]{{1,20}})[ \t]++({TOKEN}++)")
@@ -62,14 +63,12 @@ class MalformedRequest(SipError):
 class Message:
     """What requests and responses share. Equality compares start line, fields and body."""
 
-    __slots__ = ("_cache", "_version", "body", "encoding", "headers")
+    __slots__ = ("body", "encoding", "headers")
 
     def __init__(self, headers: Headers, body: bytes = b"", *, encoding: str = "utf-8") -> None:
         self.headers = headers
         self.body = body
         self.encoding = encoding
-        self._cache: dict[str, object] = {}
-        self._version = headers.version
 
     @property
     def start_line(self) -> str:
@@ -87,13 +86,6 @@ class Message:
 
     __hash__ = None  # type: ignore[assignment] # mutable
 
-    def _kept(self) -> dict[str, object]:
-        """What was derived from the headers as they are now."""
-        if self._version != self.headers.version:
-            self._cache.clear()
-            self._version = self.headers.version
-        return self._cache
-
     def _required(self, name: str) -> str:
         value = self.headers.get(name)
         if not value:
@@ -108,10 +100,9 @@ class Message:
     @property
     def cseq(self) -> CSeq:
         """CSeq; raises SipError if there is none or it is out of range."""
-        kept = self._kept()
-        if (cseq := kept.get("cseq")) is None:
-            cseq = kept["cseq"] = _parse_cseq(self._required("CSeq"))
-        assert isinstance(cseq, CSeq)
+        cseq: CSeq | None = self.headers.derived.get("cseq")
+        if cseq is None:
+            cseq = self.headers.derived["cseq"] = _parse_cseq(self._required("CSeq"))
         return cseq
 
     @property
@@ -125,29 +116,25 @@ class Message:
         return self._address("To")
 
     def _address(self, name: str) -> Address:
-        kept = self._kept()
-        if (address := kept.get(name)) is None:
-            address = kept[name] = Address.parse(self._required(name))
-        assert isinstance(address, Address)
+        address: Address | None = self.headers.derived.get(name)
+        if address is None:
+            address = self.headers.derived[name] = Address.parse(self._required(name))
         return address
 
     @property
     def via(self) -> Via:
         """The topmost Via; raises SipError if there is none."""
-        kept = self._kept()
-        if (via := kept.get("via")) is None:
-            raw = self._required("Via")
-            via = kept["via"] = Via.parse(raw) if "," not in raw else self.vias[0]
-        assert isinstance(via, Via)
+        via: Via | None = self.headers.derived.get("via")
+        if via is None:
+            via = self.headers.derived["via"] = Via.parse(_first(self._required("Via")))
         return via
 
     @property
     def vias(self) -> list[Via]:
         """All of Via, topmost first; [] if there is none."""
-        kept = self._kept()
-        if (vias := kept.get("vias")) is None:
-            vias = kept["vias"] = [Via.parse(text) for text in self.headers.get_all("Via")]
-        assert isinstance(vias, list)
+        vias: list[Via] | None = self.headers.derived.get("vias")
+        if vias is None:
+            vias = self.headers.derived["vias"] = [Via.parse(text) for text in self.headers.get_all("Via")]
         return vias
 
     @property
@@ -173,10 +160,9 @@ class Message:
     def _addresses(self, name: str) -> list[Address]:
         if name not in self.headers:
             return []
-        kept = self._kept()
-        if (addresses := kept.get(name)) is None:
-            addresses = kept[name] = [Address.parse(text) for text in self.headers.get_all(name)]
-        assert isinstance(addresses, list)
+        addresses: list[Address] | None = self.headers.derived.get(name)
+        if addresses is None:
+            addresses = self.headers.derived[name] = [Address.parse(text) for text in self.headers.get_all(name)]
         return addresses
 
     @property
@@ -194,14 +180,15 @@ class Message:
 class Request(Message):
     """A request."""
 
-    __slots__ = ("method", "uri")
+    __slots__ = ("_request_uri", "method", "uri")
 
     def __init__(self, method: str, uri: str, headers: Headers, body: bytes = b"", *, encoding: str = "utf-8") -> None:
-        super().__init__(headers, body, encoding=encoding)
+        self.headers, self.body, self.encoding = headers, body, encoding
         self.method = method
         """Case-sensitive."""
         self.uri = uri
         """The Request-URI as it stands on the wire; ``request_uri`` takes it apart."""
+        self._request_uri: tuple[str, Uri] | None = None
 
     @classmethod
     def make(cls, method: str, uri: str | Uri, headers: Iterable[tuple[str, str]], body: bytes = b"") -> Request:
@@ -218,11 +205,9 @@ class Request(Message):
     @property
     def request_uri(self) -> Uri:
         """The Request-URI; raises SipError if it cannot be read."""
-        kept = self._kept()
-        if not isinstance(uri := kept.get("uri"), Uri) or kept.get("uri text") is not self.uri:
-            uri = kept["uri"] = Uri.parse(self.uri)
-            kept["uri text"] = self.uri
-        return uri
+        if self._request_uri is None or self._request_uri[0] is not self.uri:
+            self._request_uri = (self.uri, Uri.parse(self.uri))
+        return self._request_uri[1]
 
     @property
     def max_forwards(self) -> int | None:
@@ -239,10 +224,9 @@ class Request(Message):
 
         Raises SipError if there is no readable Via.
         """
-        values = self.headers.get_all("Via")
-        if not values:
-            raise SipError("Via is missing")
-        self.headers.set("Via", str(Via.parse(values[0]).stamped(host, port)), *values[1:])
+        stamped = self.via.stamped(host, port)
+        if stamped is not self.via:
+            self.headers.set("Via", str(stamped), *self.headers.get_all("Via")[1:])
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.uri}>"
@@ -284,6 +268,14 @@ class Response(Message):
 
     def __repr__(self) -> str:
         return f"<Response {self.status} {self.reason}>"
+
+
+def _first(value: str) -> str:
+    """The first element of a list header's field."""
+    if "," not in value:
+        return value
+    elements = split_list(value)
+    return elements[0] if elements else ""
 
 
 def _echoed(request: Request, to_tag: str | None) -> list[tuple[str, str]]:
@@ -331,25 +323,30 @@ def parse(data: bytes) -> Request | Response | None:
 
 
 def _parse_message(data: bytes) -> Request | Response:
-    head, rest = _split(data)
-    text, encoding = _decode(head)
-    start, _, lines = text.partition("\n")
-    headers = _parse_fields(lines)
-    body = _cut_body(headers, rest)
-    return _assemble(start.removesuffix("\r"), headers, body, encoding)
-
-
-def _split(data: bytes) -> tuple[bytes, bytes]:
-    """Start line and fields with their last line end, and what follows the empty line."""
     end = data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES + 4)
-    if end >= 0 and data.find(b"\n\n", 0, end) < 0:  # the usual case; a bare-LF message may hold CRLF CRLF only in its body
-        return data[: end + 2], data[end + 4 :]
+    text, encoding = _decode(data[: max(end, 0)])
+    lines, rest = text.split("\r\n"), data[end + 4 :]
+    # Every line end is CRLF and every line a field: nearly all messages. The rest is legal too, and slower.
+    headers = Headers.from_lines(lines[1:]) if text.count("\n") == text.count("\r") == len(lines) - 1 else None
+    if headers is None or end < 0:
+        lines, rest, encoding = _split_slowly(data)
+        headers = Headers.from_lines(lines[1:])
+    if headers is None:
+        raise SipError("a line of the header is no field")
+    if len(lines) > MAX_FIELDS:
+        raise SipError(f"more than {MAX_FIELDS} header fields", status=513)
+    return _assemble(lines[0], headers, _cut_body(headers, rest), encoding)
+
+
+def _split_slowly(data: bytes) -> tuple[list[str], bytes, str]:
+    """Lines with folding and bare line feeds resolved, what follows the empty line, the encoding."""
     match = _BLANK.search(data, 0, MAX_HEAD_BYTES + 4)
     if match is None:
         if len(data) > MAX_HEAD_BYTES:
             raise SipError(f"more than {MAX_HEAD_BYTES} bytes of header fields", status=513)
         raise SipError("no empty line ends the header fields")
-    return data[: match.start()] + b"\r\n", data[match.end() :]
+    text, encoding = _decode(data[: match.start()])
+    return _unfolded(text), data[match.end() :], encoding
 
 
 def _decode(head: bytes) -> tuple[str, str]:
@@ -359,17 +356,13 @@ def _decode(head: bytes) -> tuple[str, str]:
         return head.decode("latin-1"), "latin-1"
 
 
-def _parse_fields(lines: str) -> Headers:
-    if "\n " in lines or "\n\t" in lines:
-        lines = _FOLD.sub(" ", lines)
-    fields = _FIELD.findall(lines)
-    if len(fields) != lines.count("\n"):
-        raise SipError("a line of the header is no field")
-    if len(fields) > MAX_FIELDS:
-        raise SipError(f"more than {MAX_FIELDS} header fields", status=513)
-    if " \r" in lines or " \n" in lines or "\t\r" in lines or "\t\n" in lines:
-        fields = [(name, value.rstrip(" \t")) for name, value in fields]
-    return Headers(fields)
+def _unfolded(text: str) -> list[str]:
+    """Start line and field lines: continuation lines joined (§7.3.1), no blanks between name and colon, either kind of line end."""
+    start, _, fields = text.partition("\n")
+    lines = _LINE_END.split(_FOLD.sub(" ", fields))
+    if "\r" in fields.replace("\r\n", ""):
+        raise SipError("a carriage return that ends no line")
+    return [start.removesuffix("\r"), *(_BEFORE_COLON.sub(r"\1:", line, count=1) for line in lines if fields)]
 
 
 def _cut_body(headers: Headers, rest: bytes) -> bytes:
@@ -401,11 +394,11 @@ def _assemble(start: str, headers: Headers, body: bytes, encoding: str) -> Reque
 
 def _salvage(data: bytes) -> Request | None:
     """What a response needs of a request that could not be read; None without a readable Via."""
-    text, encoding = _decode(_BLANK.split(data[:MAX_HEAD_BYTES], maxsplit=1)[0] + b"\r\n")
-    start, _, lines = text.partition("\n")
-    fields = [(name, value.rstrip(" \t")) for name, value in _FIELD.findall(_FOLD.sub(" ", lines))[:MAX_FIELDS]]
+    text, encoding = _decode(_BLANK.split(data[:MAX_HEAD_BYTES], maxsplit=1)[0].replace(b"\r", b""))
+    start, *lines = _unfolded(text)[:MAX_FIELDS]
+    fields = [(name, value.strip(" \t")) for name, colon, value in (line.partition(":") for line in lines) if colon]
     method, _, uri = start.strip().partition(" ")
-    salvage = Request(method[:32] or "?", uri.strip().partition(" ")[0], Headers(_needed(fields)), encoding=encoding)
+    salvage = Request(method[:32], uri.strip().partition(" ")[0], Headers(_needed(fields)), encoding=encoding)
     return salvage if _has_via(salvage) else None
 
 

@@ -17,7 +17,7 @@ from waitline.bridge.sip.grammar import HOST, Params, bracketed, escape, host_of
 from waitline.errors import SipError
 
 _SIP = re.compile(
-    rf"(sips?):(?:([^@:<>\"\s\x00-\x1f\x7f]++)(?::([^@<>\"\s]*+))?@)?({HOST})(?::([0-9]{{1,5}}))?(;[^?\s\"<>]*+)?(?:\?([^\s\"<>]*+))?", re.I
+    rf"([Ss][Ii][Pp][Ss]?):(?:([^@:<>\"\s\x00-\x1f\x7f]++)(?::([^@<>\"\s]*+))?@)?({HOST})(?::([0-9]{{1,5}}))?(;[^?\s\"<>]*+)?(?:\?([^\s\"<>]*+))?"
 )
 _OTHER = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*+):([^\s<>\"\x00-\x1f\x7f]++)")
 _USER_RESERVED = "&=$,;?/"  # an escaped one of these is not the same user as a bare one (§19.1.4); + is let through: %2B1555 is a number
@@ -27,7 +27,7 @@ _UNSAFE_PARAM = re.compile(r"[^A-Za-z0-9\-_.!~*'()\[\]/:&+$%]+")
 _UNSAFE_HEADER = re.compile(r"[^A-Za-z0-9\-_.!~*'()\[\]/?:+$%]+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: a third of the cost, and each message has several. Treat as a value
 class Uri:
     """One URI. Two are equal if every part is; ``equivalent`` compares as RFC 3261 §19.1.4 does."""
 
@@ -122,15 +122,13 @@ def _parse_other(text: str) -> Uri:
 
 
 def _parse_params(text: str) -> dict[str, str | None]:
+    """Name → value; of a name given twice the first counts."""
     params: dict[str, str | None] = {}
-    parts = text.removesuffix(";")[1:].split(";") if text != ";" else []
-    for part in parts:
+    for part in text.removesuffix(";").split(";")[1:]:
         name, equals, value = part.partition("=")
         if not name:
             raise SipError(f"an empty URI parameter: {text[:80]!r}")
-        params[unescape(name).lower()] = unescape(value) if equals else None
-    if len(params) != len(parts):
-        raise SipError(f"a URI parameter is given twice: {text[:80]!r}")
+        params.setdefault(unescape(name).lower(), unescape(value) if equals else None)
     return params
 
 

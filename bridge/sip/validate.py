@@ -13,7 +13,7 @@ import re
 from waitline.bridge.sip.message import MalformedRequest, Message, Request, Response
 from waitline.errors import SipError
 
-_ONCE = ("From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length", "Content-Type")
+_ONCE = frozenset(("from", "to", "call-id", "cseq", "max-forwards", "content-length", "content-type"))
 _DATE = re.compile(
     r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), [0-3][0-9] (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [0-9]{4} "
     r"[0-2][0-9]:[0-5][0-9]:[0-6][0-9] GMT"
@@ -48,18 +48,15 @@ def _check_request(request: Request) -> None:
 
 
 def _check_common(message: Message) -> None:
-    for name in _ONCE:
-        if message.headers.count(name) > 1:
-            raise SipError(f"{name} is there more than once")
-    if not message.vias:
-        raise SipError("Via is missing")
-    _ = message.from_, message.to, message.cseq, message.contacts, message.record_routes
+    if twice := _ONCE.intersection(message.headers.repeated):
+        raise SipError(f"{min(twice)} is there more than once")
+    _ = message.via, message.from_, message.to, message.cseq, message.contacts, message.record_routes
     if " " in (call_id := message.call_id) or "\t" in call_id:
         raise SipError(f"not a Call-ID: {call_id[:80]!r}")
 
 
 def _answerable(request: Request) -> Request | None:
     try:
-        return request if request.vias else None
+        return request if request.via.host else None
     except SipError:
         return None

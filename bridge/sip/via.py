@@ -16,13 +16,15 @@ COOKIE = "z9hG4bK"
 
 _SLASH = r"[ \t]*+/[ \t]*+"
 _VIA = re.compile(
-    rf"[ \t]*+SIP{_SLASH}([0-9]++\.[0-9]++){_SLASH}({TOKEN}++)[ \t]++({HOST})(?:[ \t]*+:[ \t]*+([0-9]{{1,5}}))?[ \t]*+(;.*)?", re.I | re.S
+    rf"[ \t]*+[Ss][Ii][Pp]{_SLASH}([0-9]++\.[0-9]++){_SLASH}({TOKEN}++)[ \t]++({HOST})"
+    r"(?:[ \t]*+:[ \t]*+([0-9]{1,5}))?[ \t]*+(;.*)?",
+    re.S,
 )
 
 _RPORT = re.compile(r"[1-9][0-9]{0,4}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: a third of the cost, and each message has several. Treat as a value
 class Via:
     """One hop."""
 
@@ -75,11 +77,11 @@ class Via:
 
     def stamped(self, host: str, port: int) -> Via:
         """The same with the address the request really came from: ``received`` if it differs from sent-by or rport was asked for."""
-        params = dict(self.params)
+        if "rport" not in self.params and host == self.host:
+            return self
+        params = {**self.params, "received": host}
         if "rport" in params:
             params["rport"] = str(port)
-        if "rport" in params or host != self.host:
-            params["received"] = host
         return replace(self, params=params)
 
     def __str__(self) -> str:

@@ -57,7 +57,8 @@ class Index(Generic[R]):
         return iter(list(self._by_key.values()))
 
     def _key(self, record: R) -> Hashable:
-        return record.sid
+        key: Hashable = record.sid
+        return key
 
     def _owner(self, record: R) -> str:
         return str(record.account_sid)

@@ -1,8 +1,8 @@
 """What is kept, one frozen dataclass per table row.
 
-A record is plain data: strings, numbers, booleans, dates (UTC) and JSON-able tuples. Dates of durable facts are UTC and for people; an order
-that matters (queue members) is never taken from them. Secrets appear here decrypted and are encrypted by the store on their way to disk
-(the fields named in ``SECRET_FIELDS``).
+A record is plain data: strings, numbers, booleans, dates (UTC) and JSON-able dictionaries. Dates of durable facts are UTC and for people;
+an order that matters (queue members) is never taken from them. Secrets appear here decrypted and are encrypted by the store on their way
+to disk (the fields named in ``SECRET_FIELDS``).
 """
 
 from __future__ import annotations

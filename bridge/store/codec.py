@@ -1,0 +1,103 @@
+"""Records to rows and back, prepared once per record type.
+
+A call-path write is encoded where it is appended, so that a value that cannot be stored raises at its author and a dictionary that changes
+later does no harm. Text that a database would refuse (a NUL, half a surrogate pair: tenants and phones send both) is cleaned, not refused:
+losing a debugger entry over one character helps nobody.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
+from typing import Any, Generic, TypeVar
+
+from waitline.bridge.store.records import SECRET_FIELDS
+from waitline.bridge.store.schema import Kind, plain_type
+from waitline.bridge.store.secrets import SecretBox
+
+R = TypeVar("R")
+Converter = Callable[[Any], Any]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def to_microseconds(value: datetime) -> int:
+    """Return the microseconds since 1970; a date without a time zone is a TypeError."""
+    delta = value - _EPOCH
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def from_microseconds(value: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=value)
+
+
+def clean_text(value: str) -> str:
+    """Return the text with what databases refuse replaced by U+FFFD."""
+    if value.isascii():
+        return value.replace("\0", "\ufffd") if "\0" in value else value
+    return value.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _to_json(value: dict[str, Any]) -> str:
+    return json.dumps(value, separators=(",", ":"))  # ASCII only: any text passes, escaped
+
+
+_ENCODERS: dict[Any, Converter] = {datetime: to_microseconds, str: clean_text, dict: _to_json}
+_DECODERS: dict[Any, Converter] = {datetime: from_microseconds, bool: bool, dict: json.loads}
+
+
+class Codec(Generic[R]):
+    """Turns records of one kind into rows and back."""
+
+    def __init__(self, kind: Kind, box: SecretBox) -> None:
+        self.kind = kind
+        self._box = box
+        self._values = attrgetter(*kind.written)
+        self._key_values = attrgetter(*kind.key) if kind.key else None
+        self._encoders = self._converters(kind.written, _ENCODERS)
+        self._decoders = self._converters(kind.read, _DECODERS)
+        self._secrets = SECRET_FIELDS.get(kind.record, ())
+
+    def _converters(self, names: Sequence[str], table: dict[Any, Converter]) -> list[tuple[int, Converter, bool]]:
+        found = [(index, plain_type(self.kind.record, name)) for index, name in enumerate(names)]
+        return [(index, table[base], nullable) for index, (base, nullable) in found if base in table]
+
+    def encode(self, record: R) -> tuple[Any, ...]:
+        """Return the row of ``kind.written``."""
+        row = list(self._values(record))
+        for index, convert, nullable in self._encoders:
+            if not (nullable and row[index] is None):
+                row[index] = convert(row[index])
+        for name in self._secrets:
+            index = self.kind.written.index(name)
+            row[index] = self._box.encrypt(row[index], self.kind.table.name, record.sid, name)  # type: ignore[attr-defined]
+        return tuple(row)
+
+    def key(self, record: R) -> tuple[Any, ...]:
+        """Return the values of ``kind.key``."""
+        if self._key_values is None:
+            raise TypeError(f"a {self.kind.record.__name__} has no key")
+        values = self._key_values(record)
+        return values if len(self.kind.key) > 1 else (values,)
+
+    def decode(self, row: Sequence[Any]) -> R:
+        """Return the record of a row of ``kind.read``. Raises StoreError if a secret does not decrypt."""
+        values = list(row)
+        for index, convert, nullable in self._decoders:
+            if not (nullable and values[index] is None):
+                values[index] = convert(values[index])
+        plain = dict(zip(self.kind.read, values, strict=True))
+        for name in self._secrets:
+            plain[name] = self._box.decrypt(plain[name], self.kind.table.name, plain["sid"], name)
+        record: R = self.kind.record(**plain)
+        return record
+
+    def encode_value(self, name: str, value: Any) -> Any:
+        """Return a field's value as its column holds it, for a condition."""
+        base, _ = plain_type(self.kind.record, name)
+        return _ENCODERS.get(base, _same)(value)
+
+
+def _same(value: Any) -> Any:
+    return value

@@ -1,0 +1,164 @@
+"""Opening the data: folder, database, schema, key. Everything here blocks and happens once, before the server listens.
+
+The order matters: the key can only be judged by what is in the database (a known text encrypted with it), so a new key is made only for
+data that has none, and never in place of a lost one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from waitline.bridge.store.drivers import Driver, PostgresDriver, SqliteDriver
+from waitline.bridge.store.errors import StoreError
+from waitline.bridge.store.folder import DataFolder
+from waitline.bridge.store.image import Image
+from waitline.bridge.store.schema import KINDS, METADATA, SCHEMA_VERSION
+from waitline.bridge.store.secrets import KEY_BYTES, SecretBox, key_from_setting, make_key_file, read_key_file
+from waitline.bridge.store.settings import KEY_CHECK, KEY_SALT, OPENINGS, count, fix_setting, read_setting
+from waitline.errors import ConfigError
+
+MEMORY = ":memory:"
+_LOCK_OPENING = 0x57414954
+_LOCK_SERVING = 0x57414955
+_KNOWN = "waitline"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the data is."""
+
+    database: str
+    """``:memory:``, a file or a ``postgresql://`` URL"""
+    folder: DataFolder | None
+
+    @classmethod
+    def of(cls, database: str | Path, folder: Path | None) -> Place:
+        """Read what ``Store.open`` was given: a path is the data folder. Raises ConfigError."""
+        text = str(database)
+        if text == MEMORY:
+            return cls(database=text, folder=None)
+        if "://" in text:
+            return cls(database=text, folder=DataFolder(folder) if folder else None)
+        data = DataFolder(Path(text))
+        return cls(database=str(data.database), folder=data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """What opening gives."""
+
+    driver: Driver
+    box: SecretBox
+    folder: DataFolder | None
+    openings: int
+    """How often this data was opened, this time included."""
+
+
+def open_data(place: Place, *, key: str, serve: bool, random_bytes: Callable[[int], bytes] = os.urandom) -> Opened:
+    """Open the data for writing; create what is missing. Raises ConfigError, and leaves nothing open then."""
+    driver: Driver | None = None
+    try:
+        if serve and place.folder:
+            place.folder.lock_for_serving()
+        with _alone_in(place.folder):
+            driver = _driver(place)
+            if isinstance(driver, PostgresDriver):
+                _lock_postgres(driver, serve=serve)
+            prepare_schema(driver)
+            box = SecretBox(_key(driver, place, key, random_bytes), random_bytes=random_bytes)
+            _check_key(driver, box)
+            openings = count(driver, OPENINGS, 1)
+            if isinstance(driver, PostgresDriver):
+                driver.query(f"SELECT pg_advisory_unlock({_LOCK_OPENING}, hashtext(current_schema()))")
+        return Opened(driver=driver, box=box, folder=place.folder, openings=openings)
+    except Exception as error:
+        if driver:
+            driver.close()
+        if place.folder:
+            place.folder.unlock()
+        if isinstance(error, StoreError):
+            raise ConfigError(f"WAITLINE_DATA: {place.database.rpartition('@')[2]} cannot be opened: {error}") from error
+        raise
+
+
+@contextmanager
+def _alone_in(folder: DataFolder | None) -> Iterator[None]:
+    if folder is None:
+        yield
+    else:
+        with folder.opening():
+            yield
+
+
+def _driver(place: Place) -> Driver:
+    if "://" not in place.database:
+        return SqliteDriver(place.database)
+    return PostgresDriver(place.database, announced=[KINDS[record].table.name for record in Image().kinds])
+
+
+def _lock_postgres(driver: PostgresDriver, *, serve: bool) -> None:
+    """Keep a second server out, and whoever opens at the same time waiting. Per schema: one database may hold several."""
+    if serve:
+        lock = f"SELECT pg_try_advisory_lock({_LOCK_SERVING}, hashtext(current_schema()))"
+        if not driver.query(lock)[0][0]:
+            raise ConfigError(f"WAITLINE_DATABASE: {driver.url.render_as_string()} is in use by another server")
+        driver.in_each_session(lock)
+    driver.query(f"SELECT pg_advisory_lock({_LOCK_OPENING}, hashtext(current_schema()))")
+
+
+def prepare_schema(driver: Driver) -> None:
+    """Make the tables of a new database, or migrate an old one. Raises ConfigError, StoreError."""
+    if not driver.has_table("alembic_version"):
+        driver.script(creation_script(driver))
+        return
+    versions = driver.query("SELECT version_num FROM alembic_version")
+    if versions != [(SCHEMA_VERSION,)]:
+        from waitline.bridge.store.migrations import upgrade  # Alembic is slow to import and rarely needed
+
+        engine = driver.engine()
+        upgrade(engine)
+        engine.dispose()
+
+
+def creation_script(driver: Driver) -> list[str]:
+    """Return the statements that make every table as ``schema.py`` has it and mark the version."""
+    tables = [str(CreateTable(table).compile(dialect=driver.dialect)) for table in METADATA.sorted_tables]
+    indexes = [
+        str(CreateIndex(index).compile(dialect=driver.dialect))
+        for table in METADATA.sorted_tables
+        for index in sorted(table.indexes, key=lambda index: str(index.name))
+    ]
+    mark = [
+        "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY)",
+        f"INSERT INTO alembic_version (version_num) VALUES ('{SCHEMA_VERSION}')",
+    ]
+    return tables + indexes + mark
+
+
+def _key(driver: Driver, place: Place, setting: str, random_bytes: Callable[[int], bytes]) -> bytes:
+    if setting:
+        return key_from_setting(setting, salt=fix_setting(driver, KEY_SALT, random_bytes(16).hex()).encode())
+    if place.folder is None:
+        if place.database == MEMORY:
+            return random_bytes(KEY_BYTES)
+        raise ConfigError("WAITLINE_KEY: neither a key nor a data folder to keep one in")
+    key = read_key_file(place.folder.key)
+    if key is not None:
+        return key
+    if read_setting(driver, KEY_CHECK) is not None:
+        raise ConfigError(f"{place.folder.key}: the key is missing; the data was encrypted with it (or set WAITLINE_KEY)")
+    return make_key_file(place.folder.key, random_bytes=random_bytes)
+
+
+def _check_key(driver: Driver, box: SecretBox) -> None:
+    known = fix_setting(driver, KEY_CHECK, box.encrypt(_KNOWN, "settings", KEY_CHECK))
+    try:
+        box.decrypt(known, "settings", KEY_CHECK)
+    except StoreError as error:
+        raise ConfigError("WAITLINE_KEY: the key (or waitline.key) is not the one the data was encrypted with") from error

@@ -1,0 +1,297 @@
+"""From many small writes to few transactions.
+
+``Journal`` is the logic, without threads: it takes what is queued, commits it as one transaction (group commit) and says of each write how
+it went. ``ThreadWriter`` runs a journal on a thread of its own, woken by each submission, so the loop never waits for the disk;
+``InlineWriter`` runs it on the loop's thread, for virtual time, where a thread's real milliseconds would look like hours.
+
+When a transaction fails:
+
+- for what the rows hold (``Conflict``): each write is tried by itself, so that one bad row costs nobody else theirs;
+- for the database (``StoreUnavailable``): awaited writes fail with it. Rows nobody awaits (``keep``: calls, events) go to a backlog that is
+  written before anything newer, retried with growing pauses, and bounded: beyond ``keep_rows`` the oldest are dropped. Every failure, with
+  what was kept and what was lost, goes to ``on_failure``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from waitline.bridge.store.drivers import Driver, Row
+from waitline.bridge.store.errors import Conflict, StoreError, StoreUnavailable
+from waitline.clock import Clock
+
+ROWS_IN_TRANSACTION = 2_000
+"""About 8 ms of work, so that one transaction stays under 20 ms."""
+KEEP_ROWS = 100_000
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreFailure:
+    """Told to ``on_failure``: a transaction failed. ``kept`` rows wait to be tried again; ``lost`` rows are gone."""
+
+    error: Exception
+    kept: int
+    lost: int
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Write:
+    """Rows that are written together, or, with ``keep``, each for itself and again if need be."""
+
+    rows: deque[Row]
+    keep: bool = False
+    done: Callable[[StoreError | None], None]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Ask:
+    """Something to do with the driver between two transactions: reads that must not overtake writes."""
+
+    ask: Callable[[Driver], Any]
+    done: Callable[[Any, Exception | None], None]
+
+
+Job = Write | Ask
+Deliver = Callable[[], None]
+"""A ``done`` with its arguments, to be run on the loop's thread."""
+
+
+class Writer(Protocol):
+    """Where the store hands its jobs."""
+
+    def submit(self, jobs: list[Job]) -> None:
+        """Do the jobs in this order; each ``done`` runs on the loop's thread."""
+        ...
+
+    async def close(self) -> None:
+        """Do what is queued, try the backlog once more, close the driver."""
+        ...
+
+
+class Journal:
+    """Groups writes into transactions and keeps what could not be written."""
+
+    def __init__(self, driver: Driver, *, clock: Clock, keep_rows: int = KEEP_ROWS) -> None:
+        self.driver = driver
+        self._clock = clock
+        self._keep_rows = keep_rows
+        self._backlog: deque[Row] = deque()
+        self._pause_s = FIRST_PAUSE_S
+        self._retry_at = 0.0
+        self.failures: list[StoreFailure] = []
+
+    @property
+    def retry_in_s(self) -> float | None:
+        """Seconds until the backlog should be tried again; None without a backlog."""
+        return max(0.0, self._retry_at - self._clock.now()) if self._backlog else None
+
+    def work(self, jobs: Iterable[Job]) -> list[Deliver]:
+        """Do the jobs and return what is to be told; without jobs, try the backlog."""
+        told: list[Deliver] = []
+        batch: list[Write] = []
+        size = 0
+        for job in jobs:
+            if isinstance(job, Ask) or size >= ROWS_IN_TRANSACTION:
+                told += self._commit(batch)
+                batch, size = [], 0
+            if isinstance(job, Ask):
+                told.append(self._answer(job))
+            else:
+                batch.append(job)
+                size += len(job.rows)
+        return told + self._commit(batch)
+
+    def take_failures(self) -> list[StoreFailure]:
+        """Return what went wrong since the last call."""
+        failures, self.failures = self.failures, []
+        return failures
+
+    def abandon(self) -> None:
+        """Report what the backlog still holds as lost: the store closes."""
+        if self._backlog:
+            self._report(StoreUnavailable("the store was closed before the database could be written again"), lost=len(self._backlog))
+            self._backlog.clear()
+
+    def _answer(self, job: Ask) -> Deliver:
+        try:
+            answer, error = job.ask(self.driver), None
+        except Exception as raised:  # it belongs to whoever asked
+            answer, error = None, raised
+        return lambda: job.done(answer, error)
+
+    def _commit(self, batch: list[Write]) -> list[Deliver]:
+        if not batch and not self._backlog:
+            return []
+        if self._backlog and self.retry_in_s and all(write.keep for write in batch):
+            return self._hold(batch, StoreUnavailable("the database could not be written just now"))
+        try:
+            self._write_backlog()
+            self.driver.write([row for write in batch for row in write.rows])
+        except StoreUnavailable as error:
+            return self._postpone(batch, error)
+        except Conflict:
+            return self._write_singly(batch)
+        self._pause_s = FIRST_PAUSE_S
+        return _outcomes(batch, None)
+
+    def _write_backlog(self) -> None:
+        """Write what was kept, the oldest first. Raises StoreUnavailable; what was written until then is out of the backlog."""
+        while self._backlog:
+            rows = [self._backlog[index] for index in range(min(ROWS_IN_TRANSACTION, len(self._backlog)))]
+            try:
+                self.driver.write(rows)
+            except Conflict:
+                self._write_rows(self._backlog, len(rows))
+            else:
+                for _ in rows:
+                    self._backlog.popleft()
+
+    def _write_singly(self, batch: list[Write]) -> list[Deliver]:
+        """One of these has a bad row: give each its own transaction."""
+        told: list[Deliver] = []
+        for number, write in enumerate(batch):
+            try:
+                if write.keep:
+                    self._write_rows(write.rows, len(write.rows))
+                else:
+                    self.driver.write(list(write.rows))
+            except Conflict as error:
+                told += _outcomes([write], error)
+            except StoreUnavailable as error:
+                return told + self._postpone(batch[number:], error)
+            else:
+                told += _outcomes([write], None)
+        return told
+
+    def _write_rows(self, rows: deque[Row], count: int) -> None:
+        """Write the first rows, each for itself, taking each out when it is written: none may be written twice.
+
+        A bad one is lost, and reported. Raises StoreUnavailable.
+        """
+        for _ in range(count):
+            try:
+                self.driver.write([rows[0]])
+            except Conflict as error:
+                self._report(error, lost=1)
+            rows.popleft()
+
+    def _postpone(self, batch: list[Write], error: StoreUnavailable) -> list[Deliver]:
+        self._retry_at = self._clock.now() + self._pause_s
+        self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
+        told = self._hold(batch, error)
+        self._report(error, lost=0)
+        return told
+
+    def _hold(self, batch: list[Write], error: StoreUnavailable) -> list[Deliver]:
+        self._backlog.extend(row for write in batch if write.keep for row in write.rows)
+        lost = len(self._backlog) - self._keep_rows
+        if lost > 0:
+            for _ in range(lost):
+                self._backlog.popleft()
+            self._report(error, lost=lost)
+        return _outcomes(batch, error)
+
+    def _report(self, error: Exception, *, lost: int) -> None:
+        self.failures.append(StoreFailure(error=error, kept=len(self._backlog), lost=lost))
+
+
+def _outcomes(batch: list[Write], error: StoreError | None) -> list[Deliver]:
+    return [lambda write=write: write.done(error) for write in batch]  # type: ignore[misc]
+
+
+class InlineWriter:
+    """Writes at once, on the thread of whoever submits: the loop's. For virtual time and for commands."""
+
+    def __init__(self, journal: Journal, *, loop: asyncio.AbstractEventLoop, on_failure: Callable[[StoreFailure], None]) -> None:
+        self._journal = journal
+        self._loop = loop
+        self._on_failure = on_failure
+        self._retry: asyncio.TimerHandle | None = None
+
+    def submit(self, jobs: list[Job]) -> None:
+        told = self._journal.work(jobs)
+        for deliver in told:
+            deliver()
+        self._report()
+        if self._retry is None and (pause_s := self._journal.retry_in_s) is not None:
+            self._retry = self._loop.call_later(pause_s, self._try_again)
+
+    def _try_again(self) -> None:
+        self._retry = None
+        self.submit([])
+
+    def _report(self) -> None:
+        for failure in self._journal.take_failures():
+            self._on_failure(failure)
+
+    async def close(self) -> None:
+        if self._retry:
+            self._retry.cancel()
+        self._journal.work([])
+        self._journal.abandon()
+        self._report()
+        self._journal.driver.close()
+
+
+class ThreadWriter:
+    """Writes on one thread of its own. A submission wakes it; while it commits, the next submissions gather."""
+
+    def __init__(self, journal: Journal, *, loop: asyncio.AbstractEventLoop, on_failure: Callable[[StoreFailure], None]) -> None:
+        self._journal = journal
+        self._loop = loop
+        self._on_failure = on_failure
+        self._inbox: queue.SimpleQueue[list[Job] | None] = queue.SimpleQueue()
+        self._closed: asyncio.Future[None] = loop.create_future()
+        self._thread = threading.Thread(target=self._run, name="waitline-store", daemon=True)
+        self._thread.start()
+
+    def submit(self, jobs: list[Job]) -> None:
+        self._inbox.put(jobs)
+
+    async def close(self) -> None:
+        self._inbox.put(None)
+        await self._closed
+        self._thread.join()
+
+    def _run(self) -> None:
+        open_ = True
+        while open_:
+            jobs, open_ = self._take()
+            told = self._journal.work(jobs)
+            if not open_:
+                self._journal.work([])
+                self._journal.abandon()
+                self._journal.driver.close()
+                told.append(lambda: self._closed.set_result(None))
+            failures = self._journal.take_failures()
+            if told or failures:
+                self._loop.call_soon_threadsafe(self._deliver, told, failures)
+
+    def _take(self) -> tuple[list[Job], bool]:
+        """Wait for work, no longer than to the backlog's next try; return all there is and whether to go on after it."""
+        try:
+            item = self._inbox.get(timeout=self._journal.retry_in_s)
+        except queue.Empty:
+            return [], True
+        jobs: list[Job] = []
+        while item is not None:
+            jobs += item
+            try:
+                item = self._inbox.get_nowait()
+            except queue.Empty:
+                return jobs, True
+        return jobs, False
+
+    def _deliver(self, told: list[Deliver], failures: list[StoreFailure]) -> None:
+        for failure in failures:
+            self._on_failure(failure)
+        for deliver in told:
+            deliver()

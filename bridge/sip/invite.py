@@ -1,0 +1,244 @@
+"""INVITE from both sides (RFC 3261 §13, §14), initial and within a dialog: what the transaction leaves to the user agent core.
+
+``InviteServer``: our provisional and final responses to one INVITE. A 2xx is resent from T1, doubling to T2, until the ACK comes
+(§13.3.1.4), over any transport, because a hop beyond the first may be UDP; after 64*T1 the owner is told that no ACK came.
+
+``InviteClient``: one INVITE of ours. Every 2xx is acknowledged, a repeated one with the same ACK; a second one from another branch of a
+fork, and one that crosses our CANCEL, is acknowledged and ended by BYE (§13.2.2.4, §15). An INVITE is cancelled only once a provisional
+response came (§9.1).
+
+Neither knows queues, calls or media: the owner is a ``Session``.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from waitline.bridge.sip.context import Context, Silent
+from waitline.bridge.sip.dialog import DialogState, dialog_of_response, next_hop, refresh_target, request_in
+from waitline.bridge.sip.flow import Flow
+from waitline.bridge.sip.message import Request, Response
+from waitline.bridge.sip.outgoing import HeaderList, Outgoing
+from waitline.bridge.sip.reply import Reply
+from waitline.bridge.sip.timers import Timer
+from waitline.bridge.sip.transaction import Transaction
+
+
+class ServerOwner(Protocol):
+    """Who is told how an INVITE to us goes on."""
+
+    def cancelled(self, server: InviteServer, now: float) -> None:
+        """The peer gave up; a 487 has been sent."""
+        ...
+
+    def acknowledged(self, server: InviteServer, body: bytes, now: float) -> None:
+        """The ACK to our 2xx, once."""
+        ...
+
+    def unacknowledged(self, server: InviteServer, now: float) -> None:
+        """No ACK to our 2xx for 64*T1."""
+        ...
+
+
+class ClientOwner(Protocol):
+    """Who is told how an INVITE of ours goes on; exactly one of ``accepted`` and ``refused`` is called, once."""
+
+    dialog: DialogState
+
+    def progressed(self, client: InviteClient, response: Response, now: float) -> None:
+        """A 101–199."""
+        ...
+
+    def accepted(self, client: InviteClient, dialog: DialogState, response: Response, now: float) -> None:
+        """The first 2xx, already acknowledged; ``dialog`` is what it formed, or the owner's own for a re-INVITE."""
+        ...
+
+    def refused(self, client: InviteClient, status: int, response: Response | None, now: float) -> None:
+        """A final refusal, a time-out (408), a broken flow (503) or the end of what we cancelled (487); the last three have no response."""
+        ...
+
+
+class InviteServer:
+    """One INVITE to us, until it is settled."""
+
+    __slots__ = ("_context", "_give_up", "_interval", "_resend", "cseq", "flow", "owner", "reply", "request", "transaction")
+
+    def __init__(self, context: Context, transaction: Transaction, request: Request, reply: Reply) -> None:
+        self._context = context
+        self._interval = 0.0
+        self._resend: Timer | None = None
+        self._give_up: Timer | None = None
+        self.transaction = transaction
+        self.reply = reply
+        self.request = request
+        self.flow = transaction.flow
+        self.cseq = request.cseq.number
+        self.owner: ServerOwner | None = None
+        transaction.user = self
+
+    def provisional(self, status: int, headers: HeaderList, body: bytes, now: float) -> None:
+        """Send a 1xx; one above 100 repeats Record-Route, as it forms an early dialog."""
+        self.transaction.respond(status, self.reply.render(status, headers=headers, body=body, forms_dialog=status > 100), now)
+
+    def accept(self, headers: HeaderList, body: bytes, now: float) -> None:
+        """Send the 200 and go on sending it."""
+        if self.transaction.respond(200, self.reply.render(200, headers=headers, body=body, forms_dialog=True), now):
+            self._interval = self._context.timers.t1
+            self._resend = self._context.queue.arm(now + self._interval, self._resend_success)
+            self._give_up = self._context.queue.arm(now + self._context.timers.transaction, self._never_acknowledged)
+
+    def refuse(self, status: int, headers: HeaderList, reason: str | None, now: float) -> None:
+        """Send a final 300–699; the transaction resends it until its ACK."""
+        self.transaction.respond(status, self.reply.render(status, headers=headers, reason=reason), now)
+
+    @property
+    def pending(self) -> bool:
+        """Whether no final response was sent yet."""
+        return self.transaction.pending
+
+    def cancel(self, now: float) -> None:
+        """A CANCEL came (§9.2): without effect after a final response."""
+        if self.pending and self.owner is not None:
+            self.refuse(487, (), None, now)
+            self.owner.cancelled(self, now)
+
+    def acknowledge(self, request: Request, now: float) -> None:
+        """An ACK to the 2xx; repeated ones have no effect."""
+        if self._give_up is not None and self.owner is not None:
+            self.stop()
+            self.owner.acknowledged(self, request.body, now)
+
+    def stop(self) -> None:
+        """Wait for the ACK no more."""
+        for timer in (self._resend, self._give_up):
+            if timer is not None:
+                timer.cancel()
+        self._resend = self._give_up = None
+
+    def _resend_success(self, now: float) -> None:
+        self.transaction.respond(200, self.transaction.last, now)
+        self._interval = min(2 * self._interval, self._context.timers.t2)
+        self._resend = self._context.queue.arm(now + self._interval, self._resend_success)
+
+    def _never_acknowledged(self, now: float) -> None:
+        self.stop()
+        if self.owner is not None:
+            self.owner.unacknowledged(self, now)
+
+    # --- TransactionUser
+
+    def response_received(self, transaction: Transaction, response: Response, now: float) -> None:
+        """Servers receive none."""
+
+    def ack_received(self, transaction: Transaction, request: Request, now: float) -> None:
+        self.acknowledge(request, now)
+
+    def transaction_failed(self, transaction: Transaction, status: int, now: float) -> None:
+        """The way back to the caller broke before our final answer: as good as a CANCEL."""
+        if self.owner is not None:
+            self.owner.cancelled(self, now)
+
+
+class InviteClient:
+    """One INVITE of ours, until 64*T1 after its answer."""
+
+    __slots__ = ("_acks", "_cancel", "_context", "_outgoing", "_proceeding", "_settled", "_transaction", "exchange", "initial", "owner")
+
+    def __init__(self, context: Context, owner: ClientOwner, outgoing: Outgoing, *, exchange: str, initial: bool) -> None:
+        self._context = context
+        self._outgoing = outgoing
+        self._acks: dict[str, tuple[Flow, bytes]] = {}
+        self._proceeding = False
+        self._settled = False
+        self._cancel = False
+        self._transaction: Transaction | None = None
+        self.owner = owner
+        self.exchange = exchange
+        self.initial = initial
+
+    def start(self, data: bytes, flow: Flow, now: float) -> None:
+        """Send it; ``data`` is the rendered request."""
+        self._transaction = self._context.transactions.open_client(self._outgoing, data, flow, self, now)
+
+    def cancel(self, now: float) -> None:
+        """Give up: CANCEL now, or as soon as the server shows that it knows the INVITE."""
+        if not self._cancel and not self._settled:
+            self._cancel = True
+            if self._proceeding:
+                self._send_cancel(now)
+
+    def _send_cancel(self, now: float) -> None:
+        if self._transaction is not None:
+            outgoing = self._outgoing.cancel()
+            self._context.transactions.open_client(outgoing, outgoing.render(), self._transaction.flow, Silent(), now)
+            self._context.queue.arm(now + self._context.timers.transaction, self._abandon)
+
+    def _abandon(self, now: float) -> None:
+        """No final response 64*T1 after our CANCEL: the INVITE is considered cancelled (§9.1)."""
+        if not self._settled and self._transaction is not None:
+            self._transaction.end()
+            self._refuse(487, None, now)
+
+    def _refuse(self, status: int, response: Response | None, now: float) -> None:
+        if not self._settled:
+            self._settled = True
+            self.owner.refused(self, status, response, now)
+
+    # --- TransactionUser
+
+    def response_received(self, transaction: Transaction, response: Response, now: float) -> None:
+        if response.status >= 300:
+            self._refuse(response.status, response, now)
+        elif response.status >= 200:
+            self._succeed(response, now)
+        else:
+            self._proceed(response, now)
+
+    def ack_received(self, transaction: Transaction, request: Request, now: float) -> None:
+        """Clients receive none."""
+
+    def transaction_failed(self, transaction: Transaction, status: int, now: float) -> None:
+        self._refuse(status, None, now)
+
+    def _proceed(self, response: Response, now: float) -> None:
+        first, self._proceeding = not self._proceeding, True
+        if first and self._cancel:
+            self._send_cancel(now)
+        if response.status > 100 and not self._cancel:
+            self.owner.progressed(self, response, now)
+
+    def _succeed(self, response: Response, now: float) -> None:
+        tag = response.to.tag or ""
+        if tag in self._acks:
+            self._context.send(*self._acks[tag])
+            return
+        dialog = self._dialog_of(response)
+        self._acknowledge(dialog, tag)
+        if self._settled or self._cancel:
+            self._end_at_once(dialog, now)
+            self._refuse(487, None, now)
+        else:
+            self._settled = True
+            self.owner.accepted(self, dialog, response, now)
+
+    def _dialog_of(self, response: Response) -> DialogState:
+        if self.initial:
+            return dialog_of_response(self.owner.dialog, response)
+        refresh_target(self.owner.dialog, response)
+        return self.owner.dialog
+
+    def _acknowledge(self, dialog: DialogState, tag: str) -> None:
+        """The ACK to a 2xx: a request of its own, in the dialog, outside transactions (§13.2.2.4)."""
+        flow = next_hop(dialog)
+        ack = request_in(
+            dialog, "ACK", branch=self._context.branch(), agent=self._context.agent, flow=flow, cseq=self._outgoing.cseq
+        ).render()
+        self._acks[tag] = (flow, ack)
+        self._context.send(flow, ack)
+
+    def _end_at_once(self, dialog: DialogState, now: float) -> None:
+        """A dialog that nobody wants: another branch of a fork, or an answer that crossed our CANCEL."""
+        if self.initial:
+            flow = next_hop(dialog)
+            bye = request_in(dialog, "BYE", branch=self._context.branch(), agent=self._context.agent, flow=flow)
+            self._context.transactions.open_client(bye, bye.render(), flow, Silent(), now)

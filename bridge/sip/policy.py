@@ -1,0 +1,56 @@
+"""What a user agent says of any request before anyone looks at its meaning (RFC 3261 §8.2): methods, extensions, schemes, bodies.
+
+``refusal`` gives the first objection, or None. Max-Forwards is no business of a request's last station: RFC 4475 §3.3.11 has an endpoint
+take a request whose count is used up.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from waitline.bridge.sip.message import Request
+
+METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "REGISTER")
+ALLOW = ", ".join(METHODS)
+ACCEPT = "application/sdp"
+DIALOG_METHODS = frozenset(("BYE", "INFO", "UPDATE"))
+"""Methods that mean nothing outside a dialog."""
+_SCHEMES = ("sip:", "sips:", "tel:")
+_SDP_TYPES = frozenset(("application/sdp", "multipart/mixed", "multipart/alternative", "multipart/related"))
+_ACCEPTS_SDP = frozenset(("application/sdp", "application/*", "*/*"))
+
+
+class Refusal(NamedTuple):
+    """A final response and its header fields."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def capabilities() -> list[tuple[str, str]]:
+    """What we tell about ourselves in 2xx responses and INVITEs."""
+    return [("Allow", ALLOW), ("Accept", ACCEPT)]
+
+
+def refusal(request: Request, further_methods: frozenset[str]) -> Refusal | None:
+    """The objection to a sound request, in the order of §8.2; ``further_methods`` are the owner's to answer."""
+    if request.method not in METHODS and request.method not in further_methods:
+        return Refusal(405, (("Allow", ALLOW),))
+    if not request.uri.lower().startswith(_SCHEMES):
+        return Refusal(416)
+    if "Require" in request.headers:
+        return Refusal(420, (("Unsupported", ", ".join(request.headers.get_all("Require"))),))
+    return _objection_to_body(request) if request.method in ("INVITE", "UPDATE") else None
+
+
+def _objection_to_body(request: Request) -> Refusal | None:
+    """§8.2.3: an offer must be a session description, uncoded, and its answer must be acceptable."""
+    if request.body and request.content_type and request.content_type not in _SDP_TYPES:
+        return Refusal(415, (("Accept", ACCEPT),))
+    if request.body and (request.headers.get("Content-Encoding") or "identity").lower() != "identity":
+        return Refusal(415, (("Accept-Encoding", "identity"),))
+    if "Accept" in request.headers:
+        types = {value.partition(";")[0].strip().lower() for value in request.headers.get_all("Accept")}
+        if types and not types & _ACCEPTS_SDP:
+            return Refusal(406, (("Accept", ACCEPT),))
+    return None

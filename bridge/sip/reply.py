@@ -1,0 +1,58 @@
+"""The responses to one request. What all of them share (RFC 3261 §8.2.6.2: Via, From, To, Call-ID, CSeq) is rendered once.
+
+Via is stamped with the address the request came from (§18.2.1, RFC 3581). Responses go to that address over the flow of the request even
+where no rport was asked for: a phone behind a translator names an address in its Via that nobody can reach, and a phone that listens on
+another port than it sends from has not been seen for years.
+"""
+
+from __future__ import annotations
+
+from waitline.bridge.sip.flow import Flow
+from waitline.bridge.sip.message import Request
+from waitline.bridge.sip.outgoing import HeaderList, header_lines
+from waitline.bridge.sip.reasons import reason_for
+
+
+class Reply:
+    """Everything needed to answer one request, and nothing else of it."""
+
+    __slots__ = ("_agent", "_encoding", "_head", "_record_routes", "to_tag")
+
+    def __init__(self, request: Request, flow: Flow, *, to_tag: str, agent: str) -> None:
+        """``to_tag`` is added to the To of every response if the request has none there."""
+        get = request.headers.get
+        self.to_tag = request.to.tag or to_tag
+        to = get("To") if request.to.tag else f"{get('To')};tag={to_tag}"
+        self._agent = agent
+        self._encoding = request.encoding
+        self._head = f"{_vias(request, flow)}From: {get('From')}\r\nTo: {to}\r\nCall-ID: {get('Call-ID')}\r\nCSeq: {get('CSeq')}\r\n"
+        self._record_routes = "".join([f"Record-Route: {value}\r\n" for value in request.headers.fields("Record-Route")])
+
+    def render(
+        self,
+        status: int,
+        *,
+        headers: HeaderList = (),
+        body: bytes = b"",
+        reason: str | None = None,
+        forms_dialog: bool = False,
+    ) -> bytes:
+        """The response as bytes; one that forms a dialog repeats Record-Route (§12.1.1). ValueError as ``header_lines``."""
+        phrase = reason_for(status) if reason is None else reason.replace("\r", " ").replace("\n", " ")
+        text = (
+            f"SIP/2.0 {status} {phrase}\r\n{self._head}{self._record_routes if forms_dialog else ''}"
+            f"Server: {self._agent}\r\n{header_lines(headers)}Content-Length: {len(body)}\r\n\r\n"
+        )
+        return text.encode(self._encoding, "replace") + body
+
+
+def _vias(request: Request, flow: Flow) -> str:
+    """The Via lines as they came, the topmost one stamped."""
+    host, port = flow.remote
+    fields = request.headers.fields("Via")
+    lines = [f"Via: {request.via.stamped(host, port)}\r\n"]
+    if "," in fields[0]:
+        lines += [f"Via: {value}\r\n" for value in request.headers.get_all("Via")[1:]]
+    else:
+        lines += [f"Via: {value}\r\n" for value in fields[1:]]
+    return "".join(lines)

@@ -48,6 +48,19 @@ _RAW: Final[dict[str, dict[str, Any]]] = {
 }
 
 
+class _File(io.BytesIO):
+    """A file that stays where it is when it is asked to go before its beginning, as damaged headers make the decoder do.
+
+    The decoder calls back into Python, where an exception has nobody to go to: it would be printed and ignored.
+    """
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        try:
+            return super().seek(offset, whence)
+        except (ValueError, OverflowError):
+            return self.tell()
+
+
 def decode(data: bytes, content_type: str, *, max_seconds: float = MAX_SECONDS) -> NDArray[np.int16]:
     """The samples of a file; AudioError(13420) if it cannot be decoded, is out of bounds, or holds nothing."""
     if len(data) > MAX_BYTES:
@@ -68,11 +81,11 @@ def _open(data: bytes, content_type: str) -> Any:
     """By its own header; where it has none, as the raw format that the content type names."""
     raw = _RAW.get(content_type.partition(";")[0].strip().lower())
     try:
-        return soundfile.SoundFile(io.BytesIO(data))
+        return soundfile.SoundFile(_File(data))
     except soundfile.SoundFileError:
         if raw is None or not data:
             raise
-    return soundfile.SoundFile(io.BytesIO(data), **raw)
+    return soundfile.SoundFile(_File(data), **raw)
 
 
 def _check_header(file: Any, max_seconds: float) -> None:

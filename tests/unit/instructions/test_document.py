@@ -6,9 +6,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twilio.twiml import voice_response as sdk
 
-from waitline.bridge.instructions import document
 from waitline.bridge.instructions.document import Document, parse
-from waitline.bridge.instructions.verbs import Dial, Enqueue, Gather, Hangup, Leave, Pause, Play, QueueNoun, Redirect, Reject, Say, Verb
+from waitline.bridge.instructions.verbs import (
+    Dial,
+    Enqueue,
+    Gather,
+    Hangup,
+    Leave,
+    Pause,
+    Play,
+    QueueNoun,
+    Redirect,
+    Reject,
+    Say,
+    Verb,
+    to_plain,
+)
 from waitline.errors import DocumentError
 
 URL = "http://tenant.test/ivr/voice?x=1"
@@ -92,7 +105,7 @@ def _official() -> list[tuple[str, sdk.TwiML, Verb]]:
 
 
 def _without_lines(verb: Any) -> Any:
-    plain = document.to_plain(verb)
+    plain = to_plain(verb)
 
     def strip(value: Any) -> Any:
         if isinstance(value, dict):
@@ -402,7 +415,8 @@ _CONTENT = st.sampled_from(["text/xml", "text/plain", "text/html; charset=utf-16
 _XMLISH = st.lists(
     st.sampled_from([
         "<Response>", "</Response>", "<Say>", "</Say>", "<Gather ", 'action="', '"', ">", "<Enqueue>", "</Enqueue>", "<Dial>", "<Queue/>",
-        "</Dial>", "&amp;", "&x;", "<!--", "-->", "<![CDATA[", "]]>", "<?xml", "?>", "<!DOCTYPE", "é", "\x00", "http://[", "<a:b/>", " xml:lang='x'",
+        "</Dial>", "&amp;", "&x;", "<!--", "-->", "<![CDATA[", "]]>", "<?xml", "?>", "<!DOCTYPE", "é", "\x00", "http://[", "<a:b/>",
+        " xml:lang='x'",
     ])
 ).map(lambda parts: "".join(parts).encode())  # fmt: skip
 

@@ -93,7 +93,7 @@ def dialog_of_invite(request: Request, flow: Flow, *, handle: str, local_tag: st
         route_set=tuple(str(address) for address in request.record_routes),
         remote_target=target_of(request),
         flow=flow,
-        direct=len(request.vias) == 1,
+        direct=request.headers.count("Via") == 1 and "," not in (request.headers.get("Via") or ""),
     )
 
 

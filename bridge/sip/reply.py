@@ -7,10 +7,15 @@ another port than it sends from has not been seen for years.
 
 from __future__ import annotations
 
+import re
+
 from waitline.bridge.sip.flow import Flow
 from waitline.bridge.sip.message import Request
 from waitline.bridge.sip.outgoing import HeaderList, header_lines
 from waitline.bridge.sip.reasons import reason_for
+from waitline.bridge.sip.via import Via
+
+_RPORT = re.compile(r";[ \t]*rport(?:[ \t]*=[^;]*)?", re.I)
 
 
 class Reply:
@@ -48,11 +53,18 @@ class Reply:
 
 def _vias(request: Request, flow: Flow) -> str:
     """The Via lines as they came, the topmost one stamped."""
-    host, port = flow.remote
     fields = request.headers.fields("Via")
-    lines = [f"Via: {request.via.stamped(host, port)}\r\n"]
     if "," in fields[0]:
-        lines += [f"Via: {value}\r\n" for value in request.headers.get_all("Via")[1:]]
-    else:
-        lines += [f"Via: {value}\r\n" for value in fields[1:]]
+        fields = request.headers.get_all("Via")
+    lines = [f"Via: {_stamped(fields[0], request.via, *flow.remote)}\r\n"]
+    lines += [f"Via: {value}\r\n" for value in fields[1:]]
     return "".join(lines)
+
+
+def _stamped(text: str, via: Via, host: str, port: int) -> str:
+    """``Via.stamped`` on the text itself, a third of its cost; odd ones take the long way."""
+    if "received" in via.params or '"' in text:
+        return str(via.stamped(host, port))
+    if "rport" in via.params:
+        return f"{_RPORT.sub(f';rport={port}', text, count=1)};received={host}"
+    return text if host == via.host else f"{text};received={host}"

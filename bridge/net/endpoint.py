@@ -1,0 +1,251 @@
+"""The shell around the SIP core: feeds it octets and time, sends what it wants sent, hands its events on. Nothing else.
+
+Sockets are given, bound, and stay their owner's. ``Flow.local`` of every flow made here is the address under which that peer reaches us, so
+that the core can write it into Via and Contact: the configured host, else the address the socket is bound to, else (wildcard) the local
+address of the route to the peer; never 0.0.0.0.
+
+In-memory wires: ``attach_wire`` takes the place of a UDP socket, ``datagram`` brings in what arrives.
+
+``on_event`` is called in order, never nested: commands given from within it are performed at once, but what they cause is sent and
+reported after it returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from waitline.bridge.net.sip_tcp import TcpConnection, TcpLimits, TcpPort
+from waitline.bridge.net.sip_udp import UdpPort
+from waitline.bridge.sip.events import Event, Send
+from waitline.bridge.sip.flow import Flow
+from waitline.bridge.sip.user_agent import UserAgent
+from waitline.clock import Clock
+
+ROUTES_KEPT = 4096
+_WILDCARDS = ("0.0.0.0", "::")  # compared with, never bound to
+
+Result = TypeVar("Result")
+Address = tuple[str, int]
+
+
+class Wire(Protocol):
+    """What carries datagrams in place of a UDP socket."""
+
+    def send(self, data: bytes, flow: Flow) -> None:
+        """Take a datagram for ``flow.remote``."""
+        ...
+
+
+class SipEndpoint:
+    """One user agent with its sockets and its one timer. Made inside the running loop."""
+
+    def __init__(
+        self,
+        user_agent: UserAgent,
+        clock: Clock,
+        on_event: Callable[[Event], None],
+        *,
+        advertised_host: str = "",
+        tcp_limits: TcpLimits | None = None,
+    ) -> None:
+        self.user_agent = user_agent
+        self._clock = clock
+        self._on_event = on_event
+        self._advertised_host = advertised_host
+        self._tcp_limits = tcp_limits or TcpLimits()
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._flushing = False
+        self._events: deque[Event] = deque()
+        self._udp: list[UdpPort] = []
+        self._tcp: list[TcpPort] = []
+        self._wire: Wire | None = None
+        self._wire_local: Address = ("", 0)
+        self._numbers = itertools.count(1)
+        self._routes: dict[tuple[int, str], str] = {}
+
+    # --- what is attached
+
+    def attach_udp(self, sock: socket.socket) -> None:
+        """Serve a bound UDP socket."""
+        self._udp.append(UdpPort(sock, self._take_batch))
+
+    def attach_tcp(self, sock: socket.socket) -> None:
+        """Serve a listening TCP socket."""
+        self._tcp.append(
+            TcpPort(
+                sock,
+                limits=self._tcp_limits,
+                numbers=lambda: next(self._numbers),
+                on_message=self._take_message,
+                on_close=self._connection_closed,
+            )
+        )
+
+    def attach_wire(self, wire: Wire, local: Address) -> None:
+        """Send datagrams through ``wire`` instead of sockets; ``local`` is our address on it."""
+        self._wire = wire
+        self._wire_local = local
+
+    def close(self) -> None:
+        """Stop: no timer, no sockets watched, TCP connections closed."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        for udp in self._udp:
+            udp.close()
+        for tcp in self._tcp:
+            tcp.close()
+        self._udp.clear()
+        self._tcp.clear()
+
+    # --- what control uses
+
+    def do(self, command: Callable[[UserAgent, float], Result]) -> Result:
+        """Run a command of the user agent, then send and report what it caused."""
+        try:
+            return command(self.user_agent, self._clock.now())
+        finally:
+            self._flush()
+
+    def datagram(self, data: bytes, flow: Flow) -> None:
+        """A datagram arrived on a wire."""
+        self.user_agent.receive(data, flow, self._clock.now())
+        self._flush()
+
+    def flow_to(self, transport: str, remote: Address) -> Flow:
+        """A flow for a request of ours to an IP address; TCP connects when something is sent on it."""
+        return Flow(transport, self._local_for(transport, remote[0]), remote)
+
+    def advertised(self, flow: Flow) -> Address:
+        """Host and port under which the peer of ``flow`` reaches us by its transport."""
+        return self._local_for(flow.transport, flow.remote[0])
+
+    # --- addresses
+
+    def _local_for(self, transport: str, remote_host: str) -> Address:
+        if transport == "udp" and self._wire is not None:
+            return self._wire_local
+        ports: list[UdpPort] | list[TcpPort] = self._udp if transport == "udp" else self._tcp
+        family = socket.AF_INET6 if ":" in remote_host else socket.AF_INET
+        port = next((one for one in ports if one.family == family), ports[0] if ports else None)
+        return self._seen_by(port.bound, remote_host) if port is not None else (self._advertised_host or "127.0.0.1", 5060)
+
+    def _seen_by(self, bound: Address, remote_host: str) -> Address:
+        """A bound address as a peer sees it."""
+        if self._advertised_host:
+            return (self._advertised_host, bound[1])
+        return bound if bound[0] not in _WILDCARDS else (self._route(remote_host), bound[1])
+
+    def _route(self, remote_host: str) -> str:
+        """The local address from which the kernel would reach a host; nothing is sent. Kept, for it costs three system calls."""
+        family = socket.AF_INET6 if ":" in remote_host else socket.AF_INET
+        if (known := self._routes.get((family, remote_host))) is not None:
+            return known
+        if len(self._routes) >= ROUTES_KEPT:
+            self._routes.clear()
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect((remote_host, 9))
+                local = str(probe.getsockname()[0])
+            except OSError:  # no route: what is sent there is lost anyway
+                local = "::1" if family == socket.AF_INET6 else "127.0.0.1"
+        self._routes[family, remote_host] = local
+        return local
+
+    # --- what arrives
+
+    def _take_batch(self, port: UdpPort, batch: list[tuple[bytes, Address]]) -> None:
+        now = self._clock.now()
+        for data, source in batch:
+            self.user_agent.receive(data, Flow("udp", self._seen_by(port.bound, source[0]), source), now)
+        self._flush()
+
+    def _take_message(self, port: TcpPort, connection: TcpConnection, data: bytes) -> None:
+        self.user_agent.receive(data, self._flow_of(port, connection), self._clock.now())
+        self._flush()
+
+    def _connection_closed(self, port: TcpPort, connection: TcpConnection) -> None:
+        flow = self._flow_of(port, connection)
+        for failed in (flow, flow._replace(connection=0)):  # ours may have been opened for a flow without a number
+            self.user_agent.flow_failed(failed, self._clock.now())
+        self._flush()
+
+    def _flow_of(self, port: TcpPort, connection: TcpConnection) -> Flow:
+        return Flow("tcp", self._seen_by(port.bound, connection.remote[0]), connection.remote, connection.number)
+
+    # --- what goes out
+
+    def _flush(self) -> None:
+        """Send, report, and set the timer, until the core has nothing more to say."""
+        if self._flushing:
+            return
+        self._flushing = True
+        try:
+            while sends := self.user_agent.effects():
+                self._send_all(sends)
+            self._events.extend(self.user_agent.events())
+            while self._events:
+                self._on_event(self._events.popleft())
+                self._send_all(self.user_agent.effects())
+                self._events.extend(self.user_agent.events())
+        finally:
+            self._flushing = False
+            self._arm()
+
+    def _send_all(self, sends: list[Send]) -> None:
+        for flow, data in sends:
+            if flow.transport != "udp":
+                self._send_tcp(flow, data)
+            elif self._wire is not None:
+                self._wire.send(data, flow)
+            else:
+                self._send_udp(flow, data)
+
+    def _send_udp(self, flow: Flow, data: bytes) -> None:
+        family = socket.AF_INET6 if ":" in flow.remote[0] else socket.AF_INET
+        ports = [port for port in self._udp if port.family == family]
+        if ports:  # else nobody listens for that family: as good as lost
+            best = max(ports, key=lambda port: (port.bound == flow.local, port.bound[1] == flow.local[1]))
+            best.send(data, flow.remote)
+
+    def _send_tcp(self, flow: Flow, data: bytes) -> None:
+        for port in self._tcp:
+            if connection := port.connection(flow.connection, flow.remote):
+                connection.send(data)
+                return
+        if flow.connection == 0 and self._tcp:
+            try:
+                self._tcp[0].connect(flow.remote).send(data)
+            except OSError:
+                self._loop.call_soon(self._fail, flow)
+        else:
+            self._loop.call_soon(self._fail, flow)
+
+    def _fail(self, flow: Flow) -> None:
+        self.user_agent.flow_failed(flow, self._clock.now())
+        self._flush()
+
+    # --- the one timer
+
+    def _arm(self) -> None:
+        at = self.user_agent.next_timer()
+        if self._timer is not None:
+            if at == self._timer_at:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if at is not None:
+            self._timer_at = at
+            self._timer = self._loop.call_later(max(0.0, at - self._clock.now()), self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        self.user_agent.expire(self._clock.now())
+        self._flush()

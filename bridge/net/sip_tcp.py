@@ -1,0 +1,243 @@
+"""SIP over TCP: listeners, connections, framing by Content-Length (RFC 3261 §18.3), keep-alives (RFC 5626 §3.5.1).
+
+Everything a stranger can grow has a limit: the number of connections, the octets of an unfinished message and the time for it, the octets
+that wait for a slow reader. Whoever exceeds one is closed. A stream whose framing cannot be trusted gets its 400 and is closed too.
+Sockets are watched directly, without tasks: a connection is its two buffers and one timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from waitline.bridge.sip.message import frame_length
+from waitline.errors import SipError
+
+READ_BYTES = 65_536
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcpLimits:
+    """What a peer may cost."""
+
+    connections: int = 4096
+    unsent_bytes: int = 262_144
+    """Written by us, not yet read by the peer."""
+    message_s: float = 30.0
+    """For the rest of a message that has begun."""
+    idle_s: float = 7200.0
+    """Without any octet, keep-alives included; registrations last at most an hour."""
+    connect_s: float = 8.0
+
+
+class TcpConnection:
+    """One stream. ``number`` is what a Flow calls it."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        number: int,
+        remote: tuple[str, int],
+        *,
+        limits: TcpLimits,
+        on_message: Callable[[TcpConnection, bytes], None],
+        on_close: Callable[[TcpConnection], None],
+        connecting: bool = False,
+    ) -> None:
+        self._sock = sock
+        self._limits = limits
+        self._on_message = on_message
+        self._on_close = on_close
+        self._loop = asyncio.get_running_loop()
+        self._received = bytearray()
+        self._unsent = bytearray()
+        self._connecting = connecting
+        self._deadline = self._loop.call_later(limits.connect_s if connecting else limits.idle_s, self.close)
+        self.number = number
+        self.remote = remote
+        self.closed = False
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if connecting:
+            self._loop.add_writer(sock, self._write)
+        else:
+            self._loop.add_reader(sock, self._read)
+
+    def send(self, data: bytes) -> None:
+        """Send, or keep until the peer reads; a peer that does not is closed."""
+        if self.closed:
+            return
+        waiting = bool(self._unsent) or self._connecting
+        self._unsent += data
+        if len(self._unsent) > self._limits.unsent_bytes:
+            _log.warning("closing %s: %d bytes wait for it", self.remote, len(self._unsent))
+            self.close()
+        elif not waiting:
+            self._write()
+
+    def close(self) -> None:
+        """End the connection; what could not be sent is lost."""
+        if self.closed:
+            return
+        self.closed = True
+        self._deadline.cancel()
+        self._loop.remove_reader(self._sock)
+        self._loop.remove_writer(self._sock)
+        self._sock.close()
+        self._on_close(self)
+
+    def _write(self) -> None:
+        if self._connecting and not self._established():
+            return
+        try:
+            sent = self._sock.send(self._unsent) if self._unsent else 0
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            _log.debug("%s broke off: %s", self.remote, error)
+            self.close()
+            return
+        del self._unsent[:sent]
+        if self._unsent:
+            self._loop.add_writer(self._sock, self._write)
+        else:
+            self._loop.remove_writer(self._sock)
+
+    def _established(self) -> bool:
+        """The socket became writable for the first time: it is connected, or that failed."""
+        if code := self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            _log.debug("%s cannot be reached: %s", self.remote, errno.errorcode.get(code, code))
+            self.close()
+            return False
+        self._connecting = False
+        self._loop.add_reader(self._sock, self._read)
+        self._rearm()
+        return True
+
+    def _read(self) -> None:
+        try:
+            data = self._sock.recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            _log.debug("%s broke off: %s", self.remote, error)
+            data = b""
+        if not data:
+            self.close()
+            return
+        self._received += data
+        self._take_messages()
+        if not self.closed:
+            self._rearm()
+
+    def _take_messages(self) -> None:
+        while self._received and not self.closed:
+            if self._received.startswith(b"\r\n\r\n"):  # ping → pong (RFC 5626 §4.4.1)
+                del self._received[:4]
+                self.send(b"\r\n")
+                continue
+            if self._received == b"\r\n":  # half a ping, or a pong: the next octets tell
+                return
+            try:
+                length = frame_length(bytes(self._received))
+            except SipError:  # the core says 400 if it can; nothing after this can be told apart
+                self._on_message(self, bytes(self._received))
+                self.close()
+                return
+            if length is None:
+                return
+            message = bytes(self._received[:length])
+            del self._received[:length]
+            self._on_message(self, message)
+
+    def _rearm(self) -> None:
+        self._deadline.cancel()
+        begun = len(self._received) > len(b"\r\n")
+        self._deadline = self._loop.call_later(self._limits.message_s if begun else self._limits.idle_s, self.close)
+
+
+class TcpPort:
+    """A listening socket with all its connections, and those opened from here."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        limits: TcpLimits,
+        numbers: Callable[[], int],
+        on_message: Callable[[TcpPort, TcpConnection, bytes], None],
+        on_close: Callable[[TcpPort, TcpConnection], None],
+    ) -> None:
+        self._sock = sock
+        self._limits = limits
+        self._numbers = numbers
+        self._on_message = on_message
+        self._on_close = on_close
+        self._loop = asyncio.get_running_loop()
+        self._connections: dict[int, TcpConnection] = {}
+        self._by_remote: dict[tuple[str, int], TcpConnection] = {}
+        self.family = sock.family
+        host, port = sock.getsockname()[:2]
+        self.bound: tuple[str, int] = (host, port)
+        sock.setblocking(False)
+        self._loop.add_reader(sock, self._accept)
+
+    def connection(self, number: int, remote: tuple[str, int]) -> TcpConnection | None:
+        """The connection of that number; for number 0 any to that address. None if there is none."""
+        return self._connections.get(number) if number else self._by_remote.get(remote)
+
+    def connect(self, remote: tuple[str, int]) -> TcpConnection:
+        """Open a connection; what is sent meanwhile waits. OSError if not even that can be begun."""
+        sock = socket.socket(self.family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            code = sock.connect_ex(remote)
+            if code not in (0, errno.EINPROGRESS):
+                raise OSError(code, errno.errorcode.get(code, ""))
+        except OSError:
+            sock.close()
+            raise
+        return self._add(sock, remote, connecting=True)
+
+    def close(self) -> None:
+        """Close all connections and stop listening; the listening socket stays with its owner."""
+        self._loop.remove_reader(self._sock)
+        for connection in list(self._connections.values()):
+            connection.close()
+
+    def _accept(self) -> None:
+        try:
+            sock, source = self._sock.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError as error:  # out of descriptors: leave it in the backlog
+            _log.warning("a connection was not accepted: %s", error)
+            return
+        if len(self._connections) >= self._limits.connections:
+            _log.warning("refused %s: %d connections are open", source[:2], len(self._connections))
+            sock.close()
+            return
+        sock.setblocking(False)
+        self._add(sock, (source[0], source[1]), connecting=False)
+
+    def _add(self, sock: socket.socket, remote: tuple[str, int], *, connecting: bool) -> TcpConnection:
+        connection = TcpConnection(
+            sock, self._numbers(), remote, limits=self._limits, on_message=self._received, on_close=self._closed, connecting=connecting
+        )
+        self._connections[connection.number] = connection
+        self._by_remote[remote] = connection
+        return connection
+
+    def _received(self, connection: TcpConnection, data: bytes) -> None:
+        self._on_message(self, connection, data)
+
+    def _closed(self, connection: TcpConnection) -> None:
+        self._connections.pop(connection.number, None)
+        if self._by_remote.get(connection.remote) is connection:
+            del self._by_remote[connection.remote]
+        self._on_close(self, connection)

@@ -13,6 +13,9 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from waitline.bridge.net.endpoint import SipEndpoint
+from waitline.bridge.webhook.client import WebhookReply, WebhookRequest
+
 from waitline.bridge.call import notifications, parameters
 from waitline.bridge.call.digits import DigitBuffer
 from waitline.bridge.call.interruption import Ended, Interruption, Redirected
@@ -20,10 +23,9 @@ from waitline.bridge.call.leg import Leg
 from waitline.bridge.call.services import Services
 from waitline.bridge.call.sound import Program, Sound
 from waitline.bridge.call.state import CallState, CallStatus, Target
-from waitline.bridge.net.endpoint import SipEndpoint
+from waitline.bridge.events import MemberLeft
 from waitline.bridge.sip.flow import Flow
 from waitline.bridge.store.records import Account, CallRecord
-from waitline.bridge.webhook.client import WebhookReply, WebhookRequest
 from waitline.errors import WebhookError
 
 if TYPE_CHECKING:
@@ -42,9 +44,12 @@ class Call:
         self.leg = Leg(state, services, endpoint, flow, on_end=self.interrupt, on_digit=self.digits.put)
         self.offers: asyncio.Queue[Conversation] = asyncio.Queue()
         """Conversations that somebody who dequeued this call offers it."""
+        self.left: MemberLeft | None = None
+        """How it left the queue it was in last."""
         self.interruption: Interruption | None = None
         """What cancelled the work that is being cancelled, for its ``finally``."""
         self._interrupted = asyncio.Event()
+        self._time_limit: asyncio.TimerHandle | None = None
 
     @property
     def sid(self) -> str:
@@ -77,6 +82,18 @@ class Call:
             return
         self.interruption = interruption
         self._interrupted.set()
+
+    def limit_time(self, seconds: int) -> None:
+        """End the call so many seconds after its answer, or after now where nobody has answered."""
+        self.no_time_limit()
+        talked = (self.services.clock.utc() - self.state.answered_at).total_seconds() if self.state.answered_at else 0.0
+        end = Ended(status=CallStatus.COMPLETED, reason="time-limit", by_peer=False)
+        self._time_limit = asyncio.get_running_loop().call_later(max(0.0, seconds - talked), self.interrupt, end)
+
+    def no_time_limit(self) -> None:
+        if self._time_limit:
+            self._time_limit.cancel()
+            self._time_limit = None
 
     async def interruptible(self, work: Coroutine[Any, Any, Result]) -> Result | Interruption:
         """Run ``work`` to its end or to an interruption; in both cases it is over when this returns."""

@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from waitline.bridge.call.race import first_of
 from waitline.bridge.call.state import Target
 from waitline.bridge.events import ReleaseReason
 from waitline.bridge.queues.authority import Claim
+from waitline.errors import MediaUnavailable
 
 if TYPE_CHECKING:
     from waitline.bridge.call.call import Call
-
-BRIDGE_TIMEOUT_S = 5.0
 
 
 class Phase(Enum):
@@ -80,6 +80,8 @@ class Conversation:
         self.phase = Phase.WHISPERING
         self.why: Why | None = None
         self.times = Times()
+        self.waited_s = 0.0
+        """How long the caller had waited when it was bridged."""
         self._ready = asyncio.Event()
         self._over = asyncio.Event()
 
@@ -93,7 +95,7 @@ class Conversation:
 
     async def wait_ready(self) -> bool:
         """Wait until the caller may be bridged; False where it is over before."""
-        await self._first(self._ready)
+        await first_of(self._ready.wait(), self._over.wait())
         return not self._over.is_set()
 
     async def wait_over(self) -> None:
@@ -105,30 +107,26 @@ class Conversation:
             return False
         self.phase = Phase.BRIDGING
         services, claim_id = self.agent.services, self.claim.id
-        agent, caller = self.agent.leg, self.caller.leg
         if not services.queues.bridging(claim_id):
             self.end(Why.CALLER_GONE)
             return False
-        agent.expect_bridge(claim_id)
         try:
-            services.plane.bridge(agent.media, caller.media, claim_id)
-            async with asyncio.timeout(BRIDGE_TIMEOUT_S):
-                await agent.bridged(claim_id)
-        except TimeoutError:
+            await services.plane.bridge(self.agent.leg.media, self.caller.leg.media, claim_id)
+        except MediaUnavailable:
             self.end(Why.BRIDGE_FAILED)
             return False
-        finally:
-            agent.forget_bridge(claim_id)
         return self._confirm()
 
     def _confirm(self) -> bool:
         if self._over.is_set():
             return False
         services = self.agent.services
-        if services.queues.confirm(self.claim.id) is None:
+        left = services.queues.confirm(self.claim.id)
+        if left is None:
             self.end(Why.CALLER_GONE)
             return False
         self.phase = Phase.TALKING
+        self.waited_s = left.waited_s
         self.times.bridged_at = services.clock.now()
         return True
 
@@ -151,12 +149,3 @@ class Conversation:
             if call.leg.has_media:
                 self.agent.services.plane.unbridge(call.leg.media)
                 return
-
-    async def _first(self, event: asyncio.Event) -> None:
-        waits = [asyncio.ensure_future(event.wait()), asyncio.ensure_future(self._over.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-            await asyncio.wait(waits)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from waitline.bridge.call.state import CallStatus, Script, Target
+from waitline.bridge.call.state import CallStatus, Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,8 @@ class Redirected:
     """The tenant wants another document to be run: from a URL, or given inline."""
 
     target: Target | None = None
-    script: Script | None = None
+    inline: str = ""
+    """The document's text, where no target is given"""
 
 
 Interruption = Ended | Redirected

@@ -12,20 +12,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from waitline.bridge.net.endpoint import SipEndpoint
+
 from waitline.bridge.call.info_digits import digit_of
 from waitline.bridge.call.interruption import Ended
 from waitline.bridge.call.services import Services
 from waitline.bridge.call.session import MediaSession
 from waitline.bridge.call.sound import Sound
 from waitline.bridge.call.state import CallState, CallStatus
-from waitline.bridge.net.endpoint import SipEndpoint
 from waitline.bridge.sip import events as sip
 from waitline.bridge.sip.flow import Flow
 from waitline.errors import SipError
-from waitline.media.messages import Bridged, ClipEnded, Digit, Quiet, Report
-from waitline.media.plane import MediaLeg
+from waitline.media.messages import ClipEnded, Digit, Quiet, Report
+from waitline.media.plane import LegLost, MediaLeg
 
-AUDIO_START_S = 0.5
 _GONE_STATUSES = (404, 408, 410, 481)
 """Answers to a probe that mean the peer has no such call any more (RFC 3261 section 12.2.1.2, RFC 5057)."""
 
@@ -54,7 +54,6 @@ class Leg:
         self._sound: Sound | None = None
         self._answer_body = b""
         self._starter: asyncio.TimerHandle | None = None
-        self._bridges: dict[str, asyncio.Future[None]] = {}
         self._probe = ""
         self._over = False
         """The dialog is gone, or refused: nothing more is to be said to the peer."""
@@ -88,13 +87,11 @@ class Leg:
         media.listener = self._on_report
         facts = self._state.media
         facts.leg, facts.worker = media.id, media.worker
-        facts.host = self._services.config.rtp_advertised_host or self._endpoint.advertised(self._flow)[0]
+        facts.host = self._host(media)
         facts.port, facts.rtcp_port = media.port, media.rtcp_port
         facts.session_id = facts.session_id or self._services.random.getrandbits(31)
         self._sound = Sound(media, self._services.clips)
-        self._session = MediaSession(
-            facts, media, signalling_host=self._flow.remote[0], latch_any=self._services.config.latch_any
-        )
+        self._session = MediaSession(facts, media, signalling_host=self._flow.remote[0], latch_any=self._services.config.rtp_latch_any)
         if offer:
             self._answer_body = self._session.answer(offer)
 
@@ -112,7 +109,7 @@ class Leg:
         self._state.answered_at = self._services.clock.utc()
         self._state.status = CallStatus.IN_PROGRESS
         self._endpoint.do(lambda agent, now: agent.answer(self._state.sip.dialog, body, contact=self._contact(), now=now))
-        self._starter = asyncio.get_running_loop().call_later(AUDIO_START_S, self._start_audio)
+        self._starter = asyncio.get_running_loop().call_later(self._services.config.audio_start_s, self._start_audio)
 
     def refuse(self, status: int, *, headers: tuple[tuple[str, str], ...] = ()) -> None:
         """A final answer other than 200; only before ``answer``."""
@@ -132,18 +129,6 @@ class Leg:
         if self._media:
             self._media.close()
             self._media = None
-
-    async def bridged(self, claim: str) -> None:
-        """Wait for the worker's word that this leg relays under that claim; ``expect_bridge`` must have been called."""
-        await asyncio.shield(self._bridges[claim])
-
-    def expect_bridge(self, claim: str) -> None:
-        self._bridges[claim] = asyncio.get_running_loop().create_future()
-
-    def forget_bridge(self, claim: str) -> None:
-        future = self._bridges.pop(claim, None)
-        if future:
-            future.cancel()
 
     # The SIP side
 
@@ -200,6 +185,13 @@ class Leg:
         if digit:
             self._on_digit(digit)
 
+    def _host(self, media: MediaLeg) -> str:
+        """The address the peer sends its sound to: what is advertised, what RTP is bound to, or the route's own address."""
+        if self._services.config.advertised_host:
+            return self._services.config.advertised_host
+        wildcard = media.host in ("", "0.0.0.0", "::")
+        return self._endpoint.advertised(self._flow)[0] if wildcard else media.host
+
     def _say_goodbye(self) -> None:
         dialog = self._state.sip.dialog
         if self.answered:
@@ -218,16 +210,14 @@ class Leg:
 
     # The media side
 
-    def _on_report(self, report: Report) -> None:
+    def _on_report(self, report: Report | LegLost) -> None:
         match report:
             case ClipEnded():
                 self.sound.on_ended(report)
             case Digit():
                 self._on_digit(report.digit)
-            case Bridged():
-                future = self._bridges.get(report.claim)
-                if future and not future.done():
-                    future.set_result(None)
+            case LegLost():
+                self._on_end(Ended(status=CallStatus.FAILED, reason="media-lost", by_peer=False))
             case Quiet():
                 self._ask_whether_alive()
             case _:

@@ -8,17 +8,21 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from waitline.bridge.webhook.client import WebhookClient
 
 from waitline.bridge.config import Config
 from waitline.bridge.queues.authority import QueueAuthority
 from waitline.bridge.queues.directory import QueueDirectory
 from waitline.bridge.sids import SidFactory
 from waitline.bridge.store.store import Store
-from waitline.bridge.webhook.client import WebhookClient
 from waitline.clock import Clock
 from waitline.media.clips import ClipLibrary
 from waitline.media.plane import MediaPlane
+
+if TYPE_CHECKING:
+    from waitline.bridge.call.call import Call
 
 
 class Background(Protocol):
@@ -36,6 +40,14 @@ class Metrics(Protocol):
     def observe(self, name: str, value: float, **labels: str) -> None: ...
 
 
+class Calls(Protocol):
+    """Where a call finds another one."""
+
+    def live(self, call_sid: str) -> Call | None:
+        """The call, while it can still be acted on."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     clock: Clock
@@ -48,5 +60,6 @@ class Services:
     webhooks: WebhookClient
     clips: ClipLibrary
     plane: MediaPlane
+    calls: Calls
     background: Background
     metrics: Metrics

@@ -6,8 +6,7 @@ between; both give a token, and ``through(token)`` waits for its end. Clips stay
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from waitline.media.clips import Clip, ClipLibrary
 from waitline.media.messages import ClipEnded, Segment
@@ -34,7 +33,7 @@ class Program:
 
     def with_tail(self, tail: tuple[Segment, ...]) -> Program:
         """The same with something to be heard after its end."""
-        return Program(segments=self.segments[: self.report_after] + tail, report_after=self.report_after, clips=self.clips, digits=self.digits)
+        return replace(self, segments=self.segments[: self.report_after] + tail)
 
 
 class Sound:
@@ -43,8 +42,6 @@ class Sound:
     def __init__(self, media: MediaLeg, clips: ClipLibrary) -> None:
         self._media = media
         self._clips = clips
-        self._through = 0
-        self._ends: dict[int, asyncio.Future[None]] = {}
         self._held: dict[int, tuple[Clip, ...]] = {}
 
     def start(self, program: Program) -> int:
@@ -54,7 +51,7 @@ class Sound:
         return self._keep(self._media.play(program.segments, report_after=program.report_after), program)
 
     def follow(self, program: Program) -> int:
-        """Play when what plays now has reached its end; returns the token."""
+        """Play when what plays now has reached its end, with no frame between; returns the token."""
         if program.digits:
             return self._keep(self._media.send_digits(program.digits), program)
         return self._keep(self._media.play_next(program.segments, report_after=program.report_after), program)
@@ -64,25 +61,19 @@ class Sound:
         self._media.stop()
 
     async def through(self, token: int) -> None:
-        """Wait for the end of a program; at once where it has ended."""
-        if token > self._through:
-            await asyncio.shield(self._ends.setdefault(token, asyncio.get_running_loop().create_future()))
+        """Wait for the end of a program; at once where it has ended. MediaUnavailable where the leg is lost first."""
+        await self._media.ended(token)
+
+    def is_through(self, token: int) -> bool:
+        return self._media.through >= token
 
     def on_ended(self, report: ClipEnded) -> None:
-        """Take a worker's report: everything up to its token is through."""
-        self._through = max(self._through, report.token)
-        for token in [t for t in self._ends if t <= self._through]:
-            future = self._ends.pop(token)
-            if not future.done():
-                future.set_result(None)
-        self._let_go(before=self._through)
+        """Give back the clips of older programs; the newest may still be heard as its own tail."""
+        self._let_go(before=report.token)
 
     def close(self) -> None:
         """Give all clips back."""
         self._let_go(before=1 << 62)
-        for future in self._ends.values():
-            future.cancel()
-        self._ends.clear()
 
     def _keep(self, token: int, program: Program) -> int:
         for clip in program.clips:
@@ -91,7 +82,6 @@ class Sound:
         return token
 
     def _let_go(self, *, before: int) -> None:
-        # The program of the newest token may still be heard as its own tail, so only older ones are given back.
         for token in [t for t in self._held if t < before]:
             for clip in self._held.pop(token):
                 self._clips.release(clip)

@@ -3,7 +3,7 @@
 A control process may be replaced under a live call, so nothing that is needed after an await may live only in a local variable. All of it
 is here, JSON-able as it stands: ``to_plain`` and ``from_plain`` are the whole of its serialisation.
 
-A *script* is a document being run: its text, where it came from, the index of the verb that runs and that verb's progress. A verb that
+A *script* is a document being run: its verbs, where it came from, the index of the verb that runs and that verb's progress. A verb that
 runs documents of its own (Enqueue its wait documents) keeps their scripts inside its progress, so the stack is a tree of plain records.
 """
 
@@ -99,11 +99,11 @@ class MediaFacts:
 
 @dataclass(slots=True, kw_only=True)
 class Script:
-    """A document being run."""
+    """A document being run: the document as plain data, and how far it is."""
 
+    document: dict[str, Any]
     url: str
-    content_type: str
-    body: str
+    """Where it came from; "" for one given inline"""
     index: int = 0
     progress: Progress = field(default_factory=dict)
 

@@ -6,38 +6,65 @@ what the interruption sets in motion is the call's own business.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Callable, Iterator
+from typing import Literal, Protocol
 
 from waitline.bridge.call.call import Call
 from waitline.bridge.call.interruption import Ended, Interruption, Redirected
-from waitline.bridge.call.state import CallStatus, Script, Target
-from waitline.bridge.events import LeaveReason
+from waitline.bridge.call.state import CallStatus, Target
+from waitline.bridge.events import LeaveReason, MemberLeft, QueueEvent
 from waitline.bridge.queues.authority import QueueAuthority
 from waitline.bridge.queues.queue import MemberView
 from waitline.bridge.sids import CallSid, QueueSid
 from waitline.errors import ApiError
 
-INLINE = "text/xml"
+
+class Changes(Protocol):
+    """What a tenant may change of a live call beside its document; None leaves it."""
+
+    @property
+    def fallback_url(self) -> str | None: ...
+    @property
+    def fallback_method(self) -> str | None: ...
+    @property
+    def status_callback(self) -> str | None: ...
+    @property
+    def status_callback_method(self) -> str | None: ...
+    @property
+    def time_limit_s(self) -> int | None: ...
 
 
 class Switchboard:
     """The registry of live calls."""
 
-    def __init__(self, queues: QueueAuthority) -> None:
+    def __init__(self, queues: QueueAuthority, *, check: Callable[[str], None]) -> None:
         self._queues = queues
+        self._check = check  # raises DocumentError for an inline document that cannot be run
         self._calls: dict[str, Call] = {}
+        self._dialogs: dict[str, Call] = {}
 
     def add(self, call: Call) -> None:
         self._calls[call.sid] = call
+        self._dialogs[call.state.sip.dialog] = call
 
     def remove(self, call: Call) -> None:
         self._calls.pop(call.sid, None)
+        self._dialogs.pop(call.state.sip.dialog, None)
+
+    def of_dialog(self, dialog: str) -> Call | None:
+        """The call whose leg has that dialog."""
+        return self._dialogs.get(dialog)
 
     def live(self, call_sid: str) -> Call | None:
         """The call, while it can still be acted on."""
         call = self._calls.get(call_sid)
         return None if call is None or call.over else call
+
+    def on_queue_event(self, event: QueueEvent) -> None:
+        """Keep for a call that left its queue how it left: its Enqueue tells the tenant."""
+        call = self._calls.get(event.call)
+        if call is not None and isinstance(event, MemberLeft):
+            call.left = event
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -50,8 +77,22 @@ class Switchboard:
         self._interrupt(call_sid, Redirected(target=Target(url=url, method=method)))
 
     async def run_document(self, call_sid: str, twiml: str) -> None:
-        """Run an inline document on the call. Raises ApiError 21220 where it is not in progress."""
-        self._interrupt(call_sid, Redirected(script=Script(url="", content_type=INLINE, body=twiml)))
+        """Run an inline document on the call. Raises DocumentError where it cannot be run, ApiError 21220 where the call is not live."""
+        self._check(twiml)
+        self._interrupt(call_sid, Redirected(inline=twiml))
+
+    async def adjust(self, call_sid: str, changes: Changes) -> None:
+        """Change what outlives the call's document. Raises ApiError 21220 where it is not live."""
+        call = self.live(call_sid)
+        if call is None:
+            raise not_in_progress()
+        application = call.state.application
+        application.fallback_url = application.fallback_url if changes.fallback_url is None else changes.fallback_url
+        application.fallback_method = changes.fallback_method or application.fallback_method
+        application.status_callback = application.status_callback if changes.status_callback is None else changes.status_callback
+        application.status_callback_method = changes.status_callback_method or application.status_callback_method
+        if changes.time_limit_s is not None:
+            call.limit_time(changes.time_limit_s)
 
     async def hangup(self, call_sid: str) -> None:
         """End the call. Raises ApiError 21220 where it is not live."""
@@ -73,8 +114,12 @@ class Switchboard:
     def _interrupt(self, call_sid: str, interruption: Interruption) -> None:
         call = self.live(call_sid)
         if call is None:
-            raise ApiError("Call is not in-progress. Cannot redirect.", status=400, code=21220)
+            raise not_in_progress()
         # The place is given up now, not when the call's task has run: the next REST request must already see it.
         reason = LeaveReason.HANGUP if isinstance(interruption, Ended) else LeaveReason.REDIRECTED
         self._queues.leave(CallSid(call_sid), reason)
         call.interrupt(interruption)
+
+
+def not_in_progress() -> ApiError:
+    return ApiError("Call is not in-progress. Cannot redirect.", status=400, code=21220)

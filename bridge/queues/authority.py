@@ -78,6 +78,14 @@ class QueueView:
     members: tuple[MemberView, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Members of all queues."""
+
+    waiting: int
+    claimed: int
+
+
 @dataclass(slots=True, kw_only=True)
 class _Desk:
     """One queue with the agents that wait at it, by ticket. Either it has WAITING members or waiting agents, never both."""
@@ -244,6 +252,10 @@ class QueueAuthority:
         """WAITING and CLAIMED."""
         desk = self._desks.get(queue_sid)
         return 0 if desk is None else desk.queue.seats
+
+    def totals(self) -> Totals:
+        """Members of all queues, counted for the metrics."""
+        return Totals(waiting=len(self._where) - len(self._claims), claimed=len(self._claims))
 
     def forget(self, queue_sid: QueueSid) -> bool:
         """The queue is being deleted: nobody joins any more, and waiting agents get QueueDeleted. False (nothing done) if it has seats."""

@@ -1,0 +1,152 @@
+"""A route as data, and the way of one request to its handler.
+
+Whatever has a route passes the same door, in this order, so that nothing is told to who may not know it: authenticate (401), find the
+account that the path names (404), read the parameters' text (400, 413, 415), run the handler, which finds its records (404) before it
+reads the parameters' values (400).
+
+A handler is ``async (Ask) -> Answer``. ``Ask`` knows the services, who asks, for which account, and finds records that are that account's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from aiohttp import web
+
+from waitline.api import auth, params, wire
+from waitline.api.params import Param
+from waitline.api.ports import Services
+from waitline.api.problems import not_found
+from waitline.api.render import BASE, Json
+from waitline.api.shapes import Schema
+from waitline.api.turns import Turns
+from waitline.bridge.store.records import Account
+
+ACCOUNT = "/Accounts/{account_sid}"
+
+SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
+TURNS: web.AppKey[Turns] = web.AppKey("turns", Turns)
+
+
+class Owned(Protocol):
+    @property
+    def account_sid(self) -> str: ...
+
+
+O = TypeVar("O", bound=Owned)
+O_co = TypeVar("O_co", bound=Owned, covariant=True)
+
+
+class Records(Protocol[O_co]):
+    def get(self, sid: str, /) -> O_co | None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a handler gives: a status and a JSON body, or none (204)."""
+
+    status: int = 200
+    body: Json | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One authenticated request, as a handler sees it."""
+
+    services: Services
+    principal: auth.Principal
+    account: Account
+    """Whom the path names; the principal's own where it names none."""
+    route: Route
+    path: str
+    names: Mapping[str, str]
+    """The path's variable parts."""
+    pairs: wire.Pairs
+    turns: Turns = field(repr=False)
+    """For looking whether a name that must be unique is free, and taking it."""
+
+    def given(self) -> dict[str, Any]:
+        """The parameters sent, read and checked, by record field."""
+        return params.read(self.route.params, self.pairs)
+
+    def own(self, records: Records[O], name: str = "sid") -> O:
+        """The account's record that a part of the path names. ApiError 404."""
+        record = records.get(self.names[name])
+        if record is None or record.account_sid != self.account.sid:
+            raise self.not_found()
+        return record
+
+    def not_found(self) -> Exception:
+        return not_found(self.path)
+
+
+Handler = Callable[[Ask], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One method of one path; ``path`` begins after the version."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    params: tuple[Param, ...] = ()
+    status: int = 200
+    answer: Schema | None = None
+    """The shape of the body; None where there is none."""
+    for_inactive: bool = False
+    """Changes an account that is not active, too."""
+
+    @property
+    def full_path(self) -> str:
+        return BASE + self.path
+
+    @property
+    def changes(self) -> bool:
+        return self.method != "GET"
+
+    @property
+    def changes_one(self) -> bool:
+        """Changes what its path names, which then has to be done one at a time; a creation need not wait for the one before."""
+        return self.changes and self.path.endswith("}.json")
+
+
+def entry(route: Route) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """The route as a handler of the HTTP library."""
+
+    async def handle(request: web.Request) -> web.Response:
+        ask = await _admit(request, route)
+        async with ask.turns.alone(ask.path) if route.changes_one else nullcontext():
+            answer = await route.handler(ask)
+        if answer.body is None:
+            return web.Response(status=answer.status)
+        return web.json_response(answer.body, status=answer.status)
+
+    return handle
+
+
+async def _admit(request: web.Request, route: Route) -> Ask:
+    services = request.app[SERVICES]
+    principal = await auth.admit(services.store, request.headers.get("Authorization"))
+    account = _account(request, services, principal)
+    if route.changes and not route.for_inactive:
+        auth.check_active(account)
+    pairs = await wire.read_form(request) if route.method == "POST" else wire.parse_pairs(request.rel_url.raw_query_string)
+    return Ask(
+        services=services, principal=principal, account=account, route=route, path=request.path, names=request.match_info,
+        pairs=pairs, turns=request.app[TURNS],
+    )  # fmt: skip
+
+
+def _account(request: web.Request, services: Services, principal: auth.Principal) -> Account:
+    sid = request.match_info.get("account_sid")
+    if sid is None:
+        return principal.account
+    account = services.store.image.accounts.get(sid)
+    if account is None or not auth.may_act_on(principal, account):
+        raise not_found(request.path)
+    return account

@@ -1,0 +1,87 @@
+"""From a URL of the tenant's to a script that can be run: request, parse, judge, tell the tenant what was wrong.
+
+Two strengths of failure meet here. What a document says badly but can be carried on without is a warning Notification. What makes it
+unusable (no answer, no XML, a verb that must not stand there) is a DocumentFailure; the caller of this module decides what follows: the
+main loop asks the fallback URL, a wait loop tries again later, a whisper is left out.
+"""
+
+from __future__ import annotations
+
+from waitline.bridge.call import notifications
+from waitline.bridge.call.call import Call
+from waitline.bridge.call.state import Script, Target
+from waitline.bridge.instructions.contexts import Context, forbidden
+from waitline.bridge.instructions.document import Document, parse
+from waitline.bridge.instructions.verbs import Dial, Enqueue, Play
+from waitline.errors import AudioError, DocumentError, WebhookError
+
+FORBIDDEN_VERB = 12200
+_RUN_WITH_FAULT = (Enqueue, Dial, Play)
+"""Their runners know what to do with a fault; any other verb with one makes the document unusable."""
+
+
+class DocumentFailure(Exception):
+    """No usable document: the notification ``code``, and what was asked for."""
+
+    def __init__(self, message: str, *, code: int, target: Target, body: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.target = target
+        self.body = body
+
+
+async def fetch(call: Call, target: Target, context: Context) -> Script:
+    """Ask for a document and return it ready to run. Raises DocumentFailure; writes a Notification for each warning in it."""
+    try:
+        reply = await call.ask(target)
+    except WebhookError as error:
+        raise DocumentFailure(str(error), code=error.code, target=target, body=error.body.decode("utf-8", "replace")) from error
+    try:
+        document = parse(reply.body, reply.content_type, url=reply.url)
+        if document.audio_body is not None:
+            await keep_audio(call, document)
+    except (DocumentError, AudioError) as error:
+        raise DocumentFailure(str(error), code=error.code, target=target, body=reply.body.decode("utf-8", "replace")) from error
+    return _judged(call, document, target, context)
+
+
+def inline(call: Call, text: str, context: Context = Context.MAIN) -> Script:
+    """Return a document given inline, ready to run. Raises DocumentFailure."""
+    target = Target(url="")
+    try:
+        document = parse(text.encode(), "text/xml", url="")
+    except DocumentError as error:
+        raise DocumentFailure(str(error), code=error.code, target=target, body=text) from error
+    return _judged(call, document, target, context)
+
+
+async def keep_audio(call: Call, document: Document) -> None:
+    """Make the clip of an answer that was audio itself; its Play finds it by the URL's key. Raises AudioError."""
+    assert document.audio_body is not None
+    await call.services.clips.from_audio(body_key(call, document.url), document.audio_body, document.audio_type)
+
+
+def body_key(call: Call, url: str) -> str:
+    """Under which key the clip of an audio answer is kept: per call, since an answer may differ from call to call."""
+    return f"answer {call.sid} {url}"
+
+
+def tell(call: Call, failure: DocumentFailure) -> None:
+    """Write the failure's Notification."""
+    call.problem(failure.code, str(failure), target=failure.target, body=failure.body)
+
+
+def _judged(call: Call, document: Document, target: Target, context: Context) -> Script:
+    for finding in document.warnings:
+        where = f" (line {finding.line})" if finding.line else ""
+        log = notifications.ERROR if finding.fault else notifications.WARNING
+        call.problem(finding.code, finding.message + where, log=log, target=target)
+    verb = forbidden(document, context)
+    if verb is not None:
+        raise DocumentFailure(f"<{verb}> must not stand in a {context.value} document", code=FORBIDDEN_VERB, target=target)
+    for broken in document.verbs:
+        if broken.fault and not isinstance(broken, _RUN_WITH_FAULT):
+            raise DocumentFailure(f"<{broken.name}> cannot be run as written", code=broken.fault, target=target)
+    plain = document.to_plain()
+    plain["audio_body"] = None  # it is a clip by now
+    return Script(document=plain, url=document.url)

@@ -1,0 +1,68 @@
+"""A call's own documents, one after the other, from the voice URL (or wherever it is) until the call shall end.
+
+A document that cannot be had is asked for once more at the fallback URL, with ErrorCode and ErrorUrl; where that fails too the caller hears
+that there was an error, and the call ends (platform contract 4.5).
+"""
+
+from __future__ import annotations
+
+from waitline.bridge.call.call import Call
+from waitline.bridge.call.sound import Program
+from waitline.bridge.call.state import Script, Target
+from waitline.bridge.instructions import fetching
+from waitline.bridge.instructions.contexts import Context
+from waitline.bridge.instructions.fetching import DocumentFailure
+from waitline.bridge.instructions.interpreter import Interpreter
+from waitline.bridge.instructions.outcomes import GoTo, HangUp
+from waitline.bridge.instructions.scope import Scope
+
+APOLOGY = "We are sorry. An application error has occurred. Goodbye."
+
+
+async def run(call: Call, start: Target | Script, interpreter: Interpreter) -> HangUp:
+    """Run documents until one says, or its end means, that the call is to end."""
+    here: Target | Script = start
+    while True:
+        try:
+            script = here if isinstance(here, Script) else await fetch_or_fall_back(call, here)
+        except DocumentFailure as failure:
+            return await _apologise(call, failure)
+        call.state.script = script
+        outcome = await interpreter.run(call, script, Scope(interpreter=interpreter, context=Context.MAIN, url=script.url))
+        match outcome:
+            case GoTo():
+                here = outcome.target
+            case HangUp():
+                return outcome
+            case _:
+                return HangUp(reason="document-ended")
+
+
+async def fetch_or_fall_back(call: Call, target: Target) -> Script:
+    """Ask for a document, then for the fallback's. Raises DocumentFailure when both have been told to the tenant."""
+    try:
+        return await fetching.fetch(call, target, Context.MAIN)
+    except DocumentFailure as failure:
+        fetching.tell(call, failure)
+        fallback = call.state.application.fallback_url
+        if not fallback:
+            raise
+        second = fallback_target(call, failure, fallback)
+    try:
+        return await fetching.fetch(call, second, Context.MAIN)
+    except DocumentFailure as failure:
+        fetching.tell(call, failure)
+        raise
+
+
+def fallback_target(call: Call, failure: DocumentFailure, url: str) -> Target:
+    """The fallback's request: what the failed one was, and how it failed."""
+    params = (*failure.target.params, ("ErrorCode", str(failure.code)), ("ErrorUrl", failure.target.url))
+    return Target(url=url, method=call.state.application.fallback_method, params=params)
+
+
+async def _apologise(call: Call, failure: DocumentFailure) -> HangUp:
+    clip = await call.services.clips.from_speech(APOLOGY, voice="man", language="en-US")
+    call.answer()
+    await call.play(Program(segments=(clip.segment(),), report_after=1, clips=(clip,)))
+    return HangUp(reason=f"document-failed-{failure.code}")

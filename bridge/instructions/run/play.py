@@ -1,0 +1,49 @@
+"""<Play>: audio from a URL, or keys. Progress: see sound.py.
+
+Audio is fetched and decoded once and then shared by all who play it, until its own caching headers or the size of the store say otherwise.
+"""
+
+from __future__ import annotations
+
+from waitline.bridge.call.call import Call
+from waitline.bridge.call.sound import Program
+from waitline.bridge.call.state import Progress
+from waitline.bridge.instructions.fetching import body_key
+from waitline.bridge.instructions.outcomes import Next
+from waitline.bridge.instructions.run.sound import play_through
+from waitline.bridge.instructions.scope import Scope
+from waitline.bridge.instructions.verbs import Play
+from waitline.errors import AudioError, WebhookError
+from waitline.media.clips import Clip
+
+
+async def run(verb: Play, call: Call, progress: Progress, scope: Scope) -> Next:
+    if verb.digits and verb.url and "keys" not in progress:
+        progress["keys"] = True
+        call.answer()
+        await call.play(Program(segments=(), report_after=0, digits=verb.digits))
+    return await play_through(verb, call, progress, scope)
+
+
+async def render(verb: Play, call: Call) -> Program | None:
+    """The audio as a program; None where there is none to be had (the tenant is told)."""
+    if verb.fault:
+        return None
+    if not verb.url:
+        return Program(segments=(), report_after=0, digits=verb.digits) if verb.digits else None
+    try:
+        clip = await _clip(verb, call)
+    except (AudioError, WebhookError) as error:
+        call.problem(error.code, f"<Play> {verb.url}: {error}")
+        return None
+    return Program(segments=(clip.segment(verb.loop),), report_after=1, clips=(clip,)) if clip.frames else None
+
+
+async def _clip(verb: Play, call: Call) -> Clip:
+    services = call.services
+    if verb.audio_body:
+        kept = services.clips.cached(body_key(call, verb.url))
+        if kept is not None:
+            return kept
+    reply = await services.webhooks.fetch_audio(verb.url)
+    return await services.clips.from_audio(reply.key, reply.data, reply.content_type)

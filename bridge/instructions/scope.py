@@ -1,0 +1,84 @@
+"""Where a verb runs: which document, in which context, and what is to be heard when a sound has ended.
+
+One Scope is made for each run of a document and handed to the runners of its verbs. Nothing in it is stored: what it says follows from the
+script and the context, and a sound that was made ready ahead is simply made again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from waitline.bridge.call.call import Call
+from waitline.bridge.call.sound import Program
+from waitline.bridge.call.state import Progress, Target
+from waitline.bridge.instructions.contexts import Context
+from waitline.bridge.instructions.outcomes import Next
+from waitline.bridge.instructions.verbs import Play, Verb
+from waitline.media.messages import Segment
+
+if TYPE_CHECKING:
+    from waitline.bridge.instructions.interpreter import Interpreter
+
+Runner = Callable[[Any, Call, Progress, "Scope"], Awaitable[Next]]
+"""Runs one verb from any stored progress to its outcome; keeps in ``progress`` whatever is needed after an await."""
+RunnerTable = Mapping[str, Runner]
+
+Tail = Callable[[Program, bool], tuple[Segment, ...]]
+"""(program, is it music) → what follows its end until the next command"""
+
+
+class Renderer(Protocol):
+    """Makes a program of a Say, Play or Pause; None where there is nothing to hear (the tenant has been told why)."""
+
+    async def __call__(self, verb: Verb, call: Call, /) -> Program | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Playing:
+    """A sound that runs."""
+
+    token: int
+    ends_at: float | None
+    """Seconds, monotonic; None: never"""
+
+
+def no_tail(_program: Program, _music: bool, /) -> tuple[Segment, ...]:
+    """Silence frames, which a leg plays of its own."""
+    return ()
+
+
+@dataclass(slots=True, kw_only=True)
+class Scope:
+    interpreter: Interpreter
+    context: Context
+    url: str
+    """Of the current document; "" where it was given inline"""
+    tail: Tail = no_tail
+    before_last_ends: Callable[[Playing], None] | None = None
+    """Told when the last verb of the document plays, if that is a sound: the moment to think of the next document"""
+    playing: Playing | None = None
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    prepared: tuple[Program | None] | None = None
+    """What the next sound was made into, where it could not be joined to the one before"""
+
+    def target(self, url: str | None, method: str, *params: tuple[str, str]) -> Target:
+        """The request of a verb's URL; None means the current document's."""
+        return Target(url=url if url is not None else self.url, method=method, params=tuple(params))
+
+    def begin(self, playing: Playing | None) -> None:
+        """A sound has begun, or there was nothing to hear."""
+        self.playing = playing
+        self.begun.set()
+
+    async def program_of(self, verb: Verb, call: Call) -> Program | None:
+        """The verb's program: the one made ahead, or a new one."""
+        if self.prepared is not None:
+            (program,), self.prepared = self.prepared, None
+            return program
+        return await self.interpreter.render(verb, call)
+
+    def with_tail(self, verb: Verb, program: Program) -> Program:
+        return program.with_tail(self.tail(program, isinstance(verb, Play)))

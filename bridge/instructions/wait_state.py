@@ -1,0 +1,214 @@
+"""The wait-state application: what one caller hears while it waits, decided by its tenant document by document.
+
+The loop asks ``waitUrl``, runs what it says, and when that runs out asks again, for as long as the caller waits. A Redirect or a Gather's
+action chains documents; when the chain ends, control returns to ``waitUrl``. Only three things end it: Leave, Hangup, and an application
+that failed for longer than it may. Being dequeued cancels it from outside at any await.
+
+Nobody hears silence by accident. Every sound is given a *tail* that the media worker plays when it has ended and nothing new has come:
+after music the last two seconds of it again, after speech at most 200 ms of silence, then the platform's own music. So neither a slow answer, nor
+a dead tenant, nor a busy control process can mute a caller. Music that once began for longer than a moment is given four seconds.
+
+Documents of sound are asked for ahead, so that their first sound is joined to the last one of the document before it: one second plus
+what a fetch took lately before the end, with the values of that moment. Never past a Redirect, a Gather or a Leave.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from waitline.bridge.call.call import Call
+from waitline.bridge.call.parameters import Parameters
+from waitline.bridge.call.race import stop
+from waitline.bridge.call.sound import FRAME_S, Program
+from waitline.bridge.call.state import Progress, Script, Target
+from waitline.bridge.instructions import fetching
+from waitline.bridge.instructions.contexts import Context
+from waitline.bridge.instructions.document import Document
+from waitline.bridge.instructions.fetching import DocumentFailure
+from waitline.bridge.instructions.interpreter import SOUNDS, Interpreter
+from waitline.bridge.instructions.main_loop import fallback_target
+from waitline.bridge.instructions.outcomes import GoTo, HangUp, LeaveQueue
+from waitline.bridge.instructions.scope import Playing, Scope
+from waitline.media.messages import Segment
+
+QUIET_FRAMES = 10  # 200 ms: longer silence sounds like a dead line
+TAIL_S = 2.0
+MUSIC_AT_LEAST_S = 4.0
+AHEAD_S = 1.0
+
+
+class WaitApplicationLost(Exception):
+    """The application failed for longer than ``wait_retry_s``."""
+
+
+@dataclass(slots=True)
+class Pace:
+    """How long fetches of this caller's documents took lately: an upper estimate for asking ahead."""
+
+    recent_s: float = 0.0
+
+    def took(self, seconds: float) -> None:
+        self.recent_s = max(seconds, self.recent_s * 0.9)
+
+
+class WaitState:
+    """One caller's wait. ``variables`` gives the queue parameters as they are now; ``progress`` is Enqueue's own record."""
+
+    def __init__(
+        self, call: Call, interpreter: Interpreter, wait: Target, variables: Callable[[], Parameters], progress: Progress, retry_s: float
+    ) -> None:
+        self._call = call
+        self._interpreter = interpreter
+        self._wait = wait
+        self._variables = variables
+        self._progress = progress
+        self._retry_s = retry_s
+        self._clock = call.services.clock
+        self._pace = Pace()
+        self._fetched_at = -1e9
+        self._sound_ended_at = self._clock.now()
+        self._ahead: asyncio.Task[Script] | None = None
+
+    async def run(self) -> LeaveQueue | HangUp:
+        """Run documents until the tenant says otherwise. Raises WaitApplicationLost."""
+        self.cover()
+        try:
+            return await self._loop()
+        finally:
+            if self._ahead is not None:
+                await stop(self._ahead)
+
+    async def _loop(self) -> LeaveQueue | HangUp:
+        target, script = self._wait, self._stored()
+        while True:
+            script = script or await self._next_script(target)
+            self._progress["script"] = script
+            outcome = await self._interpreter.run(self._call, script, self._scope(script))
+            self._sound_ended_at = self._clock.now()
+            self._progress.pop("script", None)
+            script = None
+            match outcome:
+                case LeaveQueue() | HangUp():
+                    return outcome
+                case GoTo():
+                    target = outcome.target
+                case _:
+                    target = self._wait
+
+    def _stored(self) -> Script | None:
+        stored = self._progress.get("script")  # a plain record where another control process wrote it
+        return Script.from_plain(stored) if isinstance(stored, dict) else stored
+
+    def _scope(self, script: Script) -> Scope:
+        return Scope(
+            interpreter=self._interpreter, context=Context.WAIT, url=script.url, tail=self._tail, before_last_ends=self._think_ahead
+        )
+
+    # What is heard between documents
+
+    def cover(self) -> None:
+        """Sound for a caller who hears nothing yet: a moment of quiet for the first document to come, then music."""
+        self._call.sound.start(Program(segments=self._rest(), report_after=0))
+
+    def _rest(self) -> tuple[Segment, ...]:
+        return ((0, QUIET_FRAMES, 1), self._call.services.clips.default_music.segment(0))
+
+    def _tail(self, program: Program, music: bool, /) -> tuple[Segment, ...]:
+        if not music or not program.segments:
+            return self._rest()
+        start, frames, _ = program.segments[program.report_after - 1]
+        again = min(frames, int(TAIL_S / FRAME_S))
+        repeats = max(1, round(TAIL_S / FRAME_S / again)) if again else 1
+        return ((start + frames - again, again, repeats), self._call.services.clips.default_music.segment(0))
+
+    # Fetching
+
+    async def _next_script(self, target: Target) -> Script:
+        """The document that was asked for ahead, or a new one, at a moment when it may begin to be heard."""
+        script = await self._take_ahead(target)
+        if script is None:
+            script = await self._fetch_until_it_works(target)
+        await self._let_music_breathe(script)
+        return script
+
+    async def _take_ahead(self, target: Target) -> Script | None:
+        ahead, self._ahead = self._ahead, None
+        if ahead is None:
+            return None
+        if target is not self._wait:
+            await stop(ahead)
+            return None
+        try:
+            return await ahead
+        except DocumentFailure:
+            return None  # asked for again, with retries, by who needs it now
+
+    async def _fetch_until_it_works(self, target: Target) -> Script:
+        """Retry with back-off for as long as the caller waits; the fallback is asked once, and one Notification written, per outage."""
+        failing_since: float | None = None
+        pause_s = 1.0
+        while True:
+            try:
+                return await self._fetch(target)
+            except DocumentFailure as failure:
+                if failing_since is None:
+                    failing_since = self._clock.now()
+                    fetching.tell(self._call, failure)
+                    script = await self._fall_back(failure)
+                    if script is not None:
+                        return script
+                if self._retry_s and self._clock.now() - failing_since >= self._retry_s:
+                    raise WaitApplicationLost(str(failure)) from failure
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, self._call.services.config.wait_backoff_max_s)
+            target = self._wait
+
+    async def _fall_back(self, failure: DocumentFailure) -> Script | None:
+        url = self._call.state.application.fallback_url
+        if not url:
+            return None
+        try:
+            return await self._fetch(fallback_target(self._call, failure, url))
+        except DocumentFailure as second:
+            fetching.tell(self._call, second)
+            return None
+
+    async def _fetch(self, target: Target) -> Script:
+        """One request, no sooner than a second after the one before, with the queue's values of this moment."""
+        now = self._clock.now()
+        wait_s = self._fetched_at + self._call.services.config.min_fetch_interval_s - now
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+        begun = self._fetched_at = self._clock.now()
+        with_values = Target(url=target.url, method=target.method, params=(*target.params, *self._variables()))
+        script = await fetching.fetch(self._call, with_values, Context.WAIT)
+        self._pace.took(self._clock.now() - begun)
+        return script
+
+    async def _let_music_breathe(self, script: Script) -> None:
+        """Default music that has been heard for longer than a moment is not cut before four seconds of it are over."""
+        if script.progress.get("token"):
+            return  # joined to a sound that still plays
+        music_since = self._sound_ended_at + TAIL_S
+        now = self._clock.now()
+        if now > music_since:
+            await asyncio.sleep(max(0.0, music_since + MUSIC_AT_LEAST_S - now))
+
+    # Asking ahead
+
+    def _think_ahead(self, playing: Playing) -> None:
+        if playing.ends_at is not None and self._ahead is None:
+            self._ahead = asyncio.create_task(self._ask_ahead(playing), name=f"wait document of {self._call.sid}, ahead")
+
+    async def _ask_ahead(self, playing: Playing) -> Script:
+        assert playing.ends_at is not None
+        await asyncio.sleep(max(0.0, playing.ends_at - AHEAD_S - self._pace.recent_s - self._clock.now()))
+        script = await self._fetch(self._wait)
+        verbs = Document.from_plain(script.document).verbs
+        if verbs and isinstance(verbs[0], SOUNDS):
+            scope = self._scope(script)
+            scope.playing = playing
+            await self._interpreter.make_ready(verbs[0], self._call, scope, script.progress)
+        return script

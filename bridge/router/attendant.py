@@ -1,0 +1,176 @@
+"""Attends to each new call: route → door → call → documents → end.
+
+One task a call, owned by the server. It makes the call's state, has it durable before the caller hears anything of us (100), settles the
+sound before the tenant is asked (488 and 503 cost no webhook), rings while the tenant is asked, and runs documents until the call is over.
+However it ends, ``_finish`` says goodbye, writes the record and tells the tenant.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from waitline.bridge.call import status
+from waitline.bridge.call.call import Call
+from waitline.bridge.call.interruption import Ended, Redirected
+from waitline.bridge.call.services import Services
+from waitline.bridge.call.state import CallState, CallStatus, Script, SipFacts, Target
+from waitline.bridge.call.switchboard import Switchboard
+from waitline.bridge.instructions import fetching, main_loop
+from waitline.bridge.instructions.fetching import DocumentFailure
+from waitline.bridge.instructions.interpreter import Interpreter
+from waitline.bridge.instructions.outcomes import HangUp
+from waitline.bridge.net.endpoint import SipEndpoint
+from waitline.bridge.router.doors import Admitted, Doors, Refusal
+from waitline.bridge.router.routes import Route, Routes
+from waitline.bridge.sip.events import InviteReceived
+from waitline.bridge.sip.message import Request
+from waitline.errors import MediaUnavailable, SipError
+
+RETRY_AFTER = (("Retry-After", "10"),)
+NO_VOICE_URL = 11100
+_MAX_X_HEADERS = 32
+_MAX_X_VALUE = 1024
+
+log = structlog.get_logger(__name__)
+
+
+class Attendant:
+    """See the module."""
+
+    def __init__(
+        self, services: Services, endpoint: SipEndpoint, switchboard: Switchboard, interpreter: Interpreter, routes: Routes, doors: Doors
+    ) -> None:
+        self._services = services
+        self._endpoint = endpoint
+        self._switchboard = switchboard
+        self._interpreter = interpreter
+        self._routes = routes
+        self._doors = doors
+        self.draining = False
+
+    def admit(self, event: InviteReceived) -> Call | None:
+        """Decide on a new INVITE at once: a call to attend to, or None where it has been refused."""
+        route = self._routes.find(event.request)
+        verdict = self._doors.judge(event.request, event.flow, route)
+        if isinstance(verdict, Refusal):
+            return self._refuse(event.dialog, verdict.status, verdict.headers, verdict.reason)
+        assert route is not None, "a door lets nobody in who is for nobody"
+        if self.draining:
+            return self._refuse(event.dialog, 503, RETRY_AFTER, "draining")
+        if len(self._switchboard) >= self._services.config.sip_max_calls:
+            return self._refuse(event.dialog, 503, RETRY_AFTER, "too-many-calls")
+        call = Call(self._state(event, route, verdict), self._services, self._endpoint, event.flow)
+        self._switchboard.add(call)
+        return call
+
+    async def attend(self, call: Call, request: Request) -> None:
+        """Serve a call from its INVITE to its end."""
+        structlog.contextvars.bind_contextvars(call=call.sid, account=call.state.account_sid)
+        log.info("call received", sender=call.state.from_, to=call.state.to, source=call.state.sip.source_ip)
+        self._services.metrics.count("calls", direction="inbound")
+        try:
+            outcome = await self._serve(call, request)
+        except BaseException:
+            await self._finish(call, Ended(status=CallStatus.FAILED, reason="internal-error", by_peer=False))
+            raise
+        await self._finish(call, outcome)
+
+    async def _serve(self, call: Call, request: Request) -> Ended:
+        call.record()
+        await self._services.store.durable()
+        self._endpoint.do(lambda agent, now: agent.provisional(call.state.sip.dialog, 100, now=now))
+        try:
+            await call.leg.open(request.body)
+        except MediaUnavailable as error:
+            log.warning("no media for a call", why=str(error))
+            call.leg.refuse(503, headers=RETRY_AFTER)
+            return Ended(status=CallStatus.FAILED, reason="no-media", by_peer=False)
+        except SipError as error:
+            call.leg.refuse(error.status)
+            return Ended(status=CallStatus.FAILED, reason=f"refused-{error.status}", by_peer=False)
+        call.leg.ring()
+        return await self._run_documents(call)
+
+    async def _run_documents(self, call: Call) -> Ended:
+        """Run what the voice URL says, and what interruptions want instead, until the call is to end."""
+        application = call.state.application
+        here: Target | Script = Target(url=application.voice_url, method=application.voice_method)
+        if not application.voice_url:
+            call.problem(NO_VOICE_URL, "a call came in and no VoiceUrl is set")
+        while True:
+            outcome = await call.interruptible(main_loop.run(call, here, self._interpreter))
+            match outcome:
+                case Ended():
+                    return outcome
+                case HangUp():
+                    return self._hang_up(call, outcome)
+                case Redirected():
+                    redirection = self._redirection(call, outcome)
+                    if isinstance(redirection, Ended):
+                        return redirection
+                    here = redirection
+
+    def _redirection(self, call: Call, outcome: Redirected) -> Target | Script | Ended:
+        if outcome.target is not None:
+            return outcome.target
+        try:
+            return fetching.inline(call, outcome.inline)
+        except DocumentFailure as failure:
+            fetching.tell(call, failure)
+            return Ended(status=CallStatus.COMPLETED, reason=f"document-failed-{failure.code}", by_peer=False)
+
+    def _hang_up(self, call: Call, outcome: HangUp) -> Ended:
+        if call.leg.answered or not outcome.reject:
+            call.answer()
+            return Ended(status=CallStatus.COMPLETED, reason=outcome.reason, by_peer=False)
+        call.leg.refuse(outcome.reject)
+        busy = outcome.reject == 486
+        return Ended(status=CallStatus.BUSY if busy else CallStatus.NO_ANSWER, reason=outcome.reason, by_peer=False)
+
+    async def _finish(self, call: Call, end: Ended) -> None:
+        """Say goodbye, keep the record, tell the tenant; the call can be acted on no more."""
+        call.interrupt(end)
+        call.no_time_limit()
+        state = call.state
+        state.status = CallStatus.COMPLETED if state.answered_at and end.status is CallStatus.CANCELED else end.status
+        state.ended_at = self._services.clock.utc()
+        state.end_reason = end.reason
+        call.leg.close()
+        call.record()
+        self._switchboard.remove(call)
+        status.completed(call)
+        log.info("call ended", status=state.status.value, reason=end.reason)
+        await self._services.store.durable()
+
+    # New calls
+
+    def _refuse(self, dialog: str, status_code: int, headers: tuple[tuple[str, str], ...], why: str) -> None:
+        self._services.metrics.count("calls_refused", reason=why)
+        self._endpoint.do(lambda agent, now: agent.reject(dialog, status_code, headers=headers, now=now))
+
+    def _state(self, event: InviteReceived, route: Route, admitted: Admitted) -> CallState:
+        request, flow = event.request, event.flow
+        return CallState(
+            sid=self._services.sids.call(),
+            account_sid=route.account_sid,
+            from_=route.from_,
+            to=route.to,
+            phone_number_sid=route.number.sid if route.number else "",
+            caller_name=request.from_.display or "",
+            created_at=self._services.clock.utc(),
+            application=route.application,
+            sip=SipFacts(
+                dialog=event.dialog,
+                call_id=request.call_id,
+                domain=route.domain.domain_name if route.domain else "",
+                domain_sid=route.domain.sid if route.domain else "",
+                source_ip=flow.remote[0],
+                username=admitted.username,
+                headers=_extension_headers(request),
+            ),
+        )
+
+
+def _extension_headers(request: Request) -> list[tuple[str, str]]:
+    found = [(name, value[:_MAX_X_VALUE]) for name, value in request.headers if name.lower().startswith("x-")]
+    return found[:_MAX_X_HEADERS]

@@ -1,0 +1,181 @@
+"""The control process without its process: all parts of the platform put together, given their ports.
+
+``server.py`` builds it from sockets, worker processes and the machine's clock; a story builds the same from wires in memory and a clock
+that jumps. Nothing in here opens a socket, reads a file or asks for the time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from waitline.api.app import create_app
+from waitline.api.ports import Services as ApiServices
+from waitline.bridge.call.interruption import Ended
+from waitline.bridge.call.services import Services
+from waitline.bridge.call.state import CallStatus
+from waitline.bridge.call.switchboard import Switchboard
+from waitline.bridge.config import Config
+from waitline.bridge.events import MemberClaimed, MemberJoined, MemberLeft, MemberReleased, QueueEvent
+from waitline.bridge.instructions import document
+from waitline.bridge.instructions.interpreter import Interpreter
+from waitline.bridge.instructions.run import RUNNERS, render
+from waitline.bridge.net.endpoint import SipEndpoint
+from waitline.bridge.queues.authority import QueueAuthority
+from waitline.bridge.queues.directory import QueueDirectory
+from waitline.bridge.queues.event_log import as_record
+from waitline.bridge.router.attendant import Attendant
+from waitline.bridge.router.dispatch import Dispatch
+from waitline.bridge.router.doors import Doors
+from waitline.bridge.router.registrations import Registrations
+from waitline.bridge.router.routes import Routes
+from waitline.bridge.sids import SidFactory
+from waitline.bridge.sip.user_agent import UserAgent
+from waitline.bridge.store.store import Store
+from waitline.bridge.webhook.client import WebhookClient
+from waitline.clock import Clock
+from waitline.media.clips import ClipLibrary
+from waitline.media.plane import MediaPlane
+from waitline.metrics import PlatformMetrics
+from waitline.tasks import Tasks
+
+GOODBYE_S = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Everything that touches the world, made by whoever builds a Control."""
+
+    clock: Clock
+    config: Config
+    random: Random
+    store: Store
+    plane: MediaPlane
+    clips: ClipLibrary
+    webhooks: WebhookClient
+    realm: str
+    nonce_key: bytes
+    random_bytes: Callable[[int], bytes] = os.urandom
+    own_hosts: frozenset[str] = frozenset({"localhost"})
+
+
+class Control:
+    """The platform. ``endpoint`` takes SIP, ``app`` takes HTTP; ``drain`` and ``close`` end it."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self.metrics = PlatformMetrics(CollectorRegistry())
+        self.tasks, self.calls = Tasks(), Tasks()
+        self.sids = SidFactory(ports.random_bytes)
+        self.queues = QueueAuthority(
+            clock=ports.clock,
+            next_sequence=ports.store.next_sequence,
+            new_claim=lambda: self.sids.new("CL"),
+            log=lambda event: ports.store.append(as_record(event)),
+            notify=self._on_queue_event,
+        )
+        self.directory = QueueDirectory(store=ports.store, authority=self.queues, sids=self.sids, clock=ports.clock)
+        self.switchboard = Switchboard(self.queues, check=_check_inline)
+        self.services = self._services()
+        user_agent = UserAgent(random=ports.random, auto_trying=False)
+        self.endpoint = SipEndpoint(
+            user_agent, clock=ports.clock, on_event=self._on_sip, advertised_host=ports.config.advertised_host or None
+        )
+        self._wire_router()
+        self.app = self._api()
+        self._show_gauges()
+
+    def _wire_router(self) -> None:
+        ports = self._ports
+        routes = Routes(ports.store.image)
+        doors = Doors(ports.store.image, ports.config, clock=ports.clock, realm=ports.realm, nonce_key=ports.nonce_key, random=ports.random)
+        interpreter = Interpreter(RUNNERS, render)
+        self.attendant = Attendant(self.services, self.endpoint, self.switchboard, interpreter, routes, doors)
+        self.registrations = Registrations(self.services, self.endpoint, doors)
+        self._dispatch = Dispatch(self.attendant, self.registrations, self.switchboard, self.endpoint, self.calls)
+
+    def _services(self) -> Services:
+        ports = self._ports
+        return Services(
+            clock=ports.clock,
+            config=ports.config,
+            sids=self.sids,
+            random=ports.random,
+            store=ports.store,
+            queues=self.queues,
+            directory=self.directory,
+            webhooks=ports.webhooks,
+            clips=ports.clips,
+            plane=ports.plane,
+            calls=self.switchboard,
+            background=self.tasks,
+            metrics=self.metrics,
+        )
+
+    def _api(self) -> web.Application:
+        ports = self._ports
+        return create_app(
+            ApiServices(
+                store=ports.store,
+                authority=self.queues,
+                directory=self.directory,
+                switchboard=self.switchboard,
+                clock=ports.clock,
+                sids=self.sids,
+                realm=ports.realm,
+                registry=self.metrics.registry,
+                not_ready=self.not_ready,
+                random_bytes=ports.random_bytes,
+                own_hosts=ports.own_hosts,
+            )
+        )
+
+    def _show_gauges(self) -> None:
+        self.metrics.gauge("calls_live", "Calls that are up or being set up", lambda: len(self.switchboard))
+        self.metrics.gauge("queue_members_waiting", "Members WAITING, all queues", lambda: self.queues.totals().waiting)
+        self.metrics.gauge("queue_members_claimed", "Members CLAIMED, all queues", lambda: self.queues.totals().claimed)
+        self.metrics.gauge("media_legs", "Media legs open", lambda: self._ports.plane.stats["legs"])
+        self.metrics.gauge("sip_registrations", "Bindings of registered phones", lambda: len(self.registrations))
+
+    def not_ready(self) -> Sequence[str]:
+        """Why no new work is taken; empty when ready."""
+        return ("draining",) if self.attendant.draining else ()
+
+    def _on_sip(self, event: object) -> None:
+        self._dispatch.on_sip(event)
+
+    def _on_queue_event(self, event: QueueEvent) -> None:
+        self.switchboard.on_queue_event(event)
+        self.metrics.count("queue_events", kind=_KINDS[type(event)], reason=event.reason.value if isinstance(event, MemberLeft) else "")
+
+    async def drain(self, *, within_s: float) -> None:
+        """Take no new work; return when the last call has ended or the time is over."""
+        self.attendant.draining = True
+        log.info("draining", calls=len(self.switchboard), limit_s=within_s)
+        await self.calls.drain(within_s=within_s)
+
+    async def close(self) -> None:
+        """Hang up what is left, deliver what can be delivered shortly, and end every task."""
+        self.attendant.draining = True
+        for call in self.switchboard:
+            call.interrupt(Ended(status=CallStatus.COMPLETED, reason="platform-ends", by_peer=False))
+        await self.calls.drain(within_s=GOODBYE_S)
+        await self.tasks.drain(within_s=GOODBYE_S)
+        await self.calls.close()
+        await self.tasks.close()
+
+
+_KINDS = {MemberJoined: "joined", MemberClaimed: "claimed", MemberReleased: "released", MemberLeft: "left"}
+
+
+def _check_inline(text: str) -> None:
+    """Raise DocumentError where an inline document cannot be run."""
+    document.parse(text.encode(), "text/xml", url="")

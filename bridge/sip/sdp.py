@@ -1,0 +1,236 @@
+"""Offer and answer (RFC 3264) for one G.711 stream: which line, codec, payload types, addresses and direction both sides agree on.
+
+Of an offer the first usable audio line is taken and every other one refused with port 0; usable means RTP/AVP (or AVPF, whose feedback
+nobody has to send), an IP address of our family, a codec of ours. No usable line: NoCommonCodec, status 488. The answer names one codec,
+so that the peer cannot change it in mid-stream without an offer, in the offer's order of preference and under the offer's payload types.
+
+Hold comes in three forms: ``sendonly``, ``inactive``, and the connection address 0.0.0.0 of RFC 2543, which means "send me nothing".
+Directions in ``Negotiated`` are ours: ``recvonly`` is a peer who has put us on hold and may play music to us.
+
+``previous`` is the description we sent last in the session: its id is kept, its version counts up only if something changed (§8), and
+its media lines keep their places.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from waitline.bridge.sip.description import Attribute, Media, Origin, SessionDescription, is_ip
+from waitline.errors import SipError
+
+__all__ = ["LocalMedia", "Media", "Negotiated", "NoCommonCodec", "SessionDescription", "accept", "answer", "offer"]
+
+CODECS = {"PCMU": 0, "PCMA": 8}  # name → static payload type (RFC 3551)
+DTMF_PAYLOAD_TYPE = 101  # of our offers
+PTIME_MS = 20
+
+_TRANSPORTS = ("RTP/AVP", "RTP/AVPF")
+_UNSPECIFIED = ("0.0.0.0", "::")
+_EVENTS = "0-15"  # RFC 4733: 0-9 * # A-D
+
+
+class NoCommonCodec(SipError):
+    """No stream of the description can be used; 488."""
+
+    def __init__(self, message: str = "no audio stream both sides can use") -> None:
+        super().__init__(message, status=488)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalMedia:
+    """What we bring: where our leg listens, and what it may do."""
+
+    host: str
+    """An IP address, as the peer is to see it."""
+    port: int
+    rtcp_port: int
+    """Where RTCP goes if rtcp-mux is not agreed; equal to ``port`` or 0: nowhere else, mux or nothing."""
+    codecs: tuple[str, ...] = ("PCMU", "PCMA")
+    """In our order of preference, for offers."""
+    dtmf: bool = True
+    session_id: int = 1
+    version: int = 1
+    """Of the first description; ``previous`` decides later ones."""
+    direction: str = "sendrecv"
+    """What we are willing to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Negotiated:
+    """What both sides agreed on."""
+
+    description: SessionDescription | None
+    """To send; None if the answer came from the peer."""
+    codec: str
+    payload_type: int
+    """The peer's number for the codec."""
+    dtmf_payload_type: int
+    """The peer's number for telephone-event at 8000 Hz; -1 if not agreed."""
+    remote_host: str
+    remote_port: int
+    remote_rtcp_port: int
+    """0: rtcp-mux, RTCP goes to ``remote_port``."""
+    direction: str
+    """As seen from us."""
+    ptime_ms: int = PTIME_MS
+    """What the peer would like to receive; 20 if it says nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stream:
+    """A media line of the peer that we can use."""
+
+    media: Media
+    codec: str
+    payload_type: str
+    dtmf: str | None
+
+
+def answer(offer: SessionDescription, local: LocalMedia, *, previous: SessionDescription | None = None) -> Negotiated:
+    """The answer to the peer's offer. Raises NoCommonCodec."""
+    streams = [_stream(offer, media, local) for media in offer.media]
+    index = next((i for i, stream in enumerate(streams) if stream), None)
+    if index is None or (stream := streams[index]) is None:
+        raise NoCommonCodec
+    agreed = _agreed(offer, stream, local.direction)
+    ours = _answer_line(stream, local, agreed.direction)
+    media = tuple(ours if i == index else line.rejected() for i, line in enumerate(offer.media))
+    return replace(agreed, description=_versioned(_description(local, media), previous))
+
+
+def offer(local: LocalMedia, *, previous: SessionDescription | None = None) -> SessionDescription:
+    """An offer of ours: all our codecs, in the place of our stream in ``previous``."""
+    ours = _offer_line(local)
+    if previous is None:
+        return _description(local, (ours,))
+    places = list(previous.media)
+    index = next((i for i, line in enumerate(places) if line.port), len(places))
+    places[index : index + 1] = [ours]
+    return _versioned(_description(local, tuple(places)), previous)
+
+
+def accept(local_offer: SessionDescription, remote_answer: SessionDescription) -> Negotiated:
+    """What the peer's answer to our offer agrees on. Raises NoCommonCodec if the peer refused, or answered something else."""
+    index = next(i for i, line in enumerate(local_offer.media) if line.port)
+    if index >= len(remote_answer.media):
+        raise NoCommonCodec("the answer has fewer media lines than the offer")
+    ours = local_offer.media[index]
+    codecs = tuple(found[0] for pt in ours.formats if (found := ours.encoding(pt)) and found[0] in CODECS)
+    local = LocalMedia(
+        host=local_offer.host or "",
+        port=ours.port,
+        rtcp_port=0,
+        codecs=codecs,
+        dtmf=_dtmf(ours) is not None,
+        direction=ours.direction or "sendrecv",
+    )
+    stream = _stream(remote_answer, remote_answer.media[index], local)
+    if stream is None:
+        raise NoCommonCodec
+    return _agreed(remote_answer, stream, local.direction)
+
+
+def _stream(description: SessionDescription, media: Media, local: LocalMedia) -> _Stream | None:
+    """The line as a stream, None if we cannot use it."""
+    if media.kind != "audio" or not media.port or media.transport.upper() not in _TRANSPORTS:
+        return None
+    host = description.host_of(media)
+    if host is None or not is_ip(host) or (":" in host) != (":" in local.host):
+        return None
+    for payload_type in filter(_is_payload_type, media.formats):
+        encoding = media.encoding(payload_type)
+        if encoding is not None and encoding[0] in local.codecs and encoding[1] == 8000:
+            return _Stream(media=media, codec=encoding[0], payload_type=payload_type, dtmf=_dtmf(media) if local.dtmf else None)
+    return None
+
+
+def _is_payload_type(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 3 and int(text) < 128
+
+
+def _dtmf(media: Media) -> str | None:
+    """The payload type of telephone-event at the audio's clock rate."""
+    return next((pt for pt in filter(_is_payload_type, media.formats) if media.encoding(pt) == ("TELEPHONE-EVENT", 8000)), None)
+
+
+def _agreed(description: SessionDescription, stream: _Stream, willing: str) -> Negotiated:
+    media = stream.media
+    host = description.host_of(media) or ""
+    return Negotiated(
+        description=None,
+        codec=stream.codec,
+        payload_type=int(stream.payload_type),
+        dtmf_payload_type=-1 if stream.dtmf is None else int(stream.dtmf),
+        remote_host=host,
+        remote_port=media.port,
+        remote_rtcp_port=_rtcp_port(media),
+        direction=_our_direction(description.direction_of(media), willing, silent=host in _UNSPECIFIED),
+        ptime_ms=_ptime_ms(media),
+    )
+
+
+def _rtcp_port(media: Media) -> int:
+    """Where the peer takes RTCP: 0 with rtcp-mux (RFC 5761), what a=rtcp says (RFC 3605), else the next port."""
+    if media.has("rtcp-mux"):
+        return 0
+    stated = (media.attribute("rtcp") or "").partition(" ")[0]
+    usable = stated.isascii() and stated.isdecimal() and len(stated) <= 5 and 0 < int(stated) < 65536
+    return int(stated) if usable else min(media.port + 1, 65535)
+
+
+def _ptime_ms(media: Media) -> int:
+    text = (media.attribute("ptime") or "").partition(".")[0]
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 3 and int(text) >= 10 else PTIME_MS
+
+
+def _our_direction(theirs: str, willing: str, *, silent: bool) -> str:
+    """The peer's direction turned round and limited to what we are willing to do; ``silent``: the peer's address is 0.0.0.0."""
+    sends = theirs in ("sendrecv", "recvonly") and not silent and willing in ("sendrecv", "sendonly")
+    receives = theirs in ("sendrecv", "sendonly") and willing in ("sendrecv", "recvonly")
+    return {(True, True): "sendrecv", (True, False): "sendonly", (False, True): "recvonly", (False, False): "inactive"}[sends, receives]
+
+
+def _answer_line(stream: _Stream, local: LocalMedia, direction: str) -> Media:
+    formats = [(stream.payload_type, stream.codec)]
+    if stream.dtmf is not None:
+        formats.append((stream.dtmf, "telephone-event"))
+    rtcp: list[Attribute] = [("rtcp-mux", None)] if stream.media.has("rtcp-mux") else _rtcp_attribute(local)
+    return _audio(local, formats, rtcp, direction, transport=stream.media.transport)
+
+
+def _offer_line(local: LocalMedia) -> Media:
+    formats = [(str(CODECS[codec]), codec) for codec in local.codecs]
+    if local.dtmf:
+        formats.append((str(DTMF_PAYLOAD_TYPE), "telephone-event"))
+    return _audio(local, formats, [*_rtcp_attribute(local), ("rtcp-mux", None)], local.direction)
+
+
+def _rtcp_attribute(local: LocalMedia) -> list[Attribute]:
+    """a=rtcp where RTCP is not at the next port (RFC 3605)."""
+    return [] if local.rtcp_port in (0, local.port, local.port + 1) else [("rtcp", str(local.rtcp_port))]
+
+
+def _audio(
+    local: LocalMedia, formats: list[tuple[str, str]], rtcp: list[Attribute], direction: str, *, transport: str = "RTP/AVP"
+) -> Media:
+    attributes: list[Attribute] = [("rtpmap", f"{number} {name}/8000") for number, name in formats]
+    attributes += [("fmtp", f"{number} {_EVENTS}") for number, name in formats if name == "telephone-event"]
+    attributes += [("ptime", str(PTIME_MS)), *rtcp, (direction, None)]
+    return Media(
+        kind="audio", port=local.port, transport=transport, formats=tuple(number for number, _ in formats), attributes=tuple(attributes)
+    )
+
+
+def _description(local: LocalMedia, media: tuple[Media, ...]) -> SessionDescription:
+    origin = Origin(session_id=local.session_id, version=local.version, host=local.host)
+    return SessionDescription(origin=origin, host=local.host, media=media)
+
+
+def _versioned(description: SessionDescription, previous: SessionDescription | None) -> SessionDescription:
+    """With the origin of ``previous``, and its version plus one if anything else differs."""
+    if previous is None:
+        return description
+    same = replace(description, origin=previous.origin)
+    if same == previous:
+        return previous
+    return replace(description, origin=replace(previous.origin, version=previous.origin.version + 1))

@@ -46,6 +46,7 @@ def _boundary(services: Services) -> Middleware:
         started, request_id = services.clock.now(), services.sids.new("RQ")
         response = await _answer(request, handler, request_id)
         response.headers[REQUEST_ID_HEADER] = request_id
+        response.headers["Server"] = "Waitline"  # the library's own value tells its version and the interpreter's
         resource = request.match_info.route.resource
         route = "unknown" if resource is None else resource.canonical
         seconds.labels(request.method if resource else "any", route, str(response.status)).observe(services.clock.now() - started)

@@ -172,8 +172,8 @@ class Rest:
         """A call of the account, in the store and, if live, on the switchboard."""
         now = self.services.clock.utc()
         record = CallRecord(
-            sid=self.services.sids.call(), account_sid=self.account.sid, status=status, start_time=now, date_created=now, date_updated=now,
-            **{"to": "+15550100", "from_": "+15550199", **more},
+            sid=self.services.sids.call(), account_sid=self.account.sid, status=status, date_created=now, date_updated=now,
+            **{"to": "+15550100", "from_": "+15550199", "start_time": now, **more},
         )  # fmt: skip
         call = self.board.calls[record.sid] = StandIn(record, live)
         self.store.append(record)

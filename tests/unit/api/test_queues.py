@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from harness.rest import rest
 from harness.virtual_time import run
@@ -120,8 +122,6 @@ def test_only_an_empty_queue_can_be_deleted():
 
 def test_the_figures_are_those_of_the_moment():
     async def story():
-        import asyncio
-
         async with rest() as api:
             queue = await api.queue()
             api.enqueue(queue)
@@ -134,7 +134,7 @@ def test_the_figures_are_those_of_the_moment():
     run(story())
 
 
-@pytest.mark.parametrize("sid", ["QU" + "0" * 32, "support", "QU", "%20", "QU" + "g" * 32, "%00", "Ünde"])
+@pytest.mark.parametrize("sid", ["QU" + "0" * 32, "support", "QU", "%20", "QU" + "g" * 32, "%00", "%C3%9Cnde"])
 def test_an_unknown_queue_is_not_found(sid):
     async def story():
         async with rest() as api:

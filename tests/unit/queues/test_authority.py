@@ -355,8 +355,13 @@ def test_a_listener_that_changes_the_queue_has_its_events_told_afterwards():
 
 def test_a_listener_that_fails_does_not_hide_the_next_event():
     world = World()
-    notify, world.authority._notify = world.authority._notify, lambda event: 1 / 0
-    with pytest.raises(ZeroDivisionError):
+    notify = world.authority._notify
+
+    def fail(event: QueueEvent) -> None:
+        raise RuntimeError(event.call)
+
+    world.authority._notify = fail
+    with pytest.raises(RuntimeError, match="A"):
         world.join("A")
     world.authority._notify = notify
     world.authority.leave(A, LeaveReason.LEAVE)

@@ -203,12 +203,18 @@ class PostgresDriver:
         connection: psycopg.Connection[tuple[Any, ...]] = psycopg.connect(dsn, autocommit=True, connect_timeout=CONNECT_S)
         connection.add_notify_handler(self._notified)
         for statement in self._session:
-            connection.execute(statement.encode())
+            cursor = connection.execute(statement.encode())
+            if cursor.description and cursor.fetchone() == (False,):
+                connection.close()
+                raise psycopg.OperationalError(f"the database answers no to: {statement}")
         self._foreign += 1  # what was notified while nobody listened is unknown
         return connection
 
     def in_each_session(self, statement: str) -> None:
-        """Run a statement whenever the connection had to be opened again: what belongs to a session, such as a lock."""
+        """Run a statement whenever the connection had to be opened again: what belongs to a session, such as a lock.
+
+        Where it answers false (another server has the lock meanwhile), nothing is written any more.
+        """
         self._session.append(statement)
 
     def _notified(self, notify: psycopg.Notify) -> None:

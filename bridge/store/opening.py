@@ -122,8 +122,10 @@ def prepare_schema(driver: Driver) -> None:
         from waitline.bridge.store.migrations import upgrade  # Alembic is slow to import and rarely needed
 
         engine = driver.engine()
-        upgrade(engine)
-        engine.dispose()
+        try:
+            upgrade(engine)
+        finally:
+            engine.dispose()
 
 
 def creation_script(driver: Driver) -> list[str]:

@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 
 def wait_for_exit(pid: int, within_s: float) -> bool:
@@ -48,7 +49,7 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def end(process: subprocess.Popen[bytes], *, first: int = signal.SIGTERM, within_s: float = 2.0) -> int:
+def end(process: subprocess.Popen[Any], *, first: int = signal.SIGTERM, within_s: float = 2.0) -> int:
     """End a process that we started: ask, and kill it by its PID when it does not listen. Returns its code."""
     if process.poll() is None:
         process.send_signal(first)

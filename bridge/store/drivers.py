@@ -129,12 +129,16 @@ class SqliteDriver:
                 self._connection.executemany(sql, params)
             self._connection.execute("COMMIT")
         except Exception as error:
-            self._rollback()
-            raise _sqlite_error(error) from error
+            raise self._rolled_back(error) from error
 
-    def _rollback(self) -> None:
-        if self._connection.in_transaction:  # a full disk may have rolled it back already
-            self._connection.execute("ROLLBACK")
+    def _rolled_back(self, error: Exception) -> StoreError:
+        """End the transaction that failed and return what to raise."""
+        try:
+            if self._connection.in_transaction:  # a full disk may have rolled it back already
+                self._connection.execute("ROLLBACK")
+        except sqlite3.Error as second:
+            return StoreUnavailable(f"the database: {error}; and it cannot be rolled back: {second}")
+        return _sqlite_error(error)
 
     def query(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         try:
@@ -149,8 +153,7 @@ class SqliteDriver:
                 self._connection.execute(statement)
             self._connection.execute("COMMIT")
         except Exception as error:
-            self._rollback()
-            raise _sqlite_error(error) from error
+            raise self._rolled_back(error) from error
 
     def has_table(self, name: str) -> bool:
         return bool(self.query("SELECT 1 FROM sqlite_master WHERE type='table' AND name=?", (name,)))

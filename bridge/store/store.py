@@ -49,6 +49,7 @@ Content = dict[type, list[Any]]
 _LOG = logging.getLogger(__name__)
 
 SEQUENCES_PER_OPENING = 2**40
+ROWS_IN_SUBMISSION = 500
 DEFAULT_REALM = "waitline"
 REFRESH_S = 0.5
 """Between two looks for what other processes wrote, seconds: theirs is visible within a second."""
@@ -164,6 +165,8 @@ class Store:
         if not self._appended:
             self._loop.call_soon(self._flush)  # what one turn of the loop appends is one submission
         self._appended.append(self._row(record))
+        if len(self._appended) >= ROWS_IN_SUBMISSION:  # a flood within one turn, such as a drain: keep transactions short
+            self._flush()
 
     async def durable(self) -> None:
         """Return when all that was appended survives SIGKILL. Raises StoreUnavailable (the rows are kept and tried again)."""

@@ -25,6 +25,7 @@ from typing import Any, Protocol
 from waitline.bridge.store.drivers import Driver, Row
 from waitline.bridge.store.errors import Conflict, StoreError, StoreUnavailable
 from waitline.clock import Clock
+from waitline.errors import BridgeError
 
 ROWS_IN_TRANSACTION = 2_000
 """About 8 ms of work, so that one transaction stays under 20 ms."""
@@ -134,7 +135,8 @@ class Journal:
             return self._hold(batch, StoreUnavailable("the database could not be written just now"))
         try:
             self._write_backlog()
-            self.driver.write([row for write in batch for row in write.rows])
+            if rows := [row for write in batch for row in write.rows]:
+                self.driver.write(rows)
         except StoreUnavailable as error:
             return self._postpone(batch, error)
         except Conflict:
@@ -262,6 +264,14 @@ class ThreadWriter:
         self._thread.join()
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        except BaseException as error:  # a bug of ours; whoever waits would wait for ever, so the server has to know
+            died = BridgeError(f"the store's writer has died: {error!r}")
+            self._loop.call_soon_threadsafe(self._deliver, [], [StoreFailure(error=died, kept=0, lost=0)])
+            raise
+
+    def _serve(self) -> None:
         open_ = True
         while open_:
             jobs, open_ = self._take()

@@ -60,7 +60,8 @@ def postgres_server(binaries: Path) -> Iterator[PostgresServer]:
     who: dict[str, Any] = {"user": user, "group": user, "extra_groups": []} if user else {}
     data = folder / "data"
     try:
-        initdb: list[str | Path] = [binaries / "initdb", "-D", data, "-A", "trust", "-U", "waitline", "--no-sync", "-E", "UTF8", "--no-locale"]
+        options = ["--auth=trust", "--username=waitline", "--encoding=UTF8", "--no-locale", "--no-sync"]
+        initdb: list[str | Path] = [binaries / "initdb", "-D", data, *options]
         subprocess.run(initdb, check=True, capture_output=True, cwd="/", **who)
         serve: list[str | Path] = [binaries / "postgres", "-D", data, "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"]
         server = subprocess.Popen(serve, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd="/", **who)

@@ -18,7 +18,7 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
 
 
-@pytest.fixture(params=["sqlite inline", "sqlite thread", "postgres inline", "postgres thread"])
+@pytest.fixture(params=["sqlite inline", "sqlite thread", "postgres thread"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     """A fresh database of each kind, under virtual time where the store is inline."""
     kind, _, driver = request.param.partition(" ")

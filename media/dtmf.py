@@ -124,6 +124,13 @@ class DigitSender:
         """Return the next frame's step; None when all is sent."""
         return self._steps.pop() if self._steps else None
 
+    def cut(self) -> None:
+        """Send the digit that is under way to its end, and no more."""
+        under_way: list[Step] = []
+        while self._steps and self._steps[-1].event >= 0 and not self._steps[-1].first:
+            under_way.append(self._steps.pop())
+        self._steps = under_way[::-1]
+
 
 def _steps_of(character: str) -> list[Step]:
     if character in PAUSE_FRAMES:

@@ -29,6 +29,8 @@ PACKET = np.dtype(
 """One packet as a record, in network order: a column of a matrix of them is incremented in place."""
 
 Buffer = bytes | bytearray | memoryview
+Address = tuple[str, int]
+"""An IPv4 address as text, and a port."""
 
 
 class RtpPacket(NamedTuple):

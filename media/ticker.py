@@ -1,0 +1,60 @@
+"""The 5 ms timer of a media worker: absolute deadlines, never a sum of sleeps.
+
+Tick n is due at ``start + n * 0.005``; being late once does not make the next one late. A timerfd wakes the worker's epoll (Python's own
+``epoll.poll`` rounds its timeout up to a millisecond, and the standard library has timerfd only from 3.13 on, hence ctypes).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+
+from waitline.media.player import TICK_S
+
+_CLOCK_MONOTONIC = 1
+_TFD_NONBLOCK, _TFD_CLOEXEC = 0o4000, 0o2000000
+_TFD_TIMER_ABSTIME = 1
+_NS_PER_S = 1_000_000_000
+
+
+class _TimeSpec(ctypes.Structure):
+    _fields_ = [("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long)]
+
+
+class _TimerSpec(ctypes.Structure):
+    _fields_ = [("interval", _TimeSpec), ("value", _TimeSpec)]
+
+
+class Ticker:
+    """A timerfd in ``fd``, readable at each tick from ``start`` on; ``now`` must read CLOCK_MONOTONIC."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.start = now()
+        self._now = now
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self.fd = self._checked(self._libc.timerfd_create(_CLOCK_MONOTONIC, _TFD_NONBLOCK | _TFD_CLOEXEC))
+        spec = _TimerSpec(_time_spec(TICK_S), _time_spec(self.start + TICK_S))
+        self._checked(self._libc.timerfd_settime(self.fd, _TFD_TIMER_ABSTIME, ctypes.byref(spec), None))
+
+    def due(self) -> int:
+        """Acknowledge the timer; return the number of the newest tick that is due (0 at the start)."""
+        try:
+            os.read(self.fd, 8)
+        except BlockingIOError:
+            return -1
+        return int((self._now() - self.start) / TICK_S + 1e-6)
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+    def _checked(self, result: int) -> int:
+        if result < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        return result
+
+
+def _time_spec(seconds: float) -> _TimeSpec:
+    nanoseconds = int(seconds * _NS_PER_S)
+    return _TimeSpec(nanoseconds // _NS_PER_S, nanoseconds % _NS_PER_S)

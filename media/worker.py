@@ -1,0 +1,270 @@
+"""The process of a media worker: one loop around the table.
+
+Started as ``python -m waitline.media.worker --index N --link FD --frames FD --lifeline FD``. The link is a SOCK_SEQPACKET socket to
+control, whose first message is Configure; the frames are the frame store's memfd; the lifeline is a pipe whose other end the parent
+holds, so that its end is the worker's, however it came about. Control going away is not the end: what plays, plays on.
+
+The loop waits in one epoll for the timer, the link, the lifeline and the sockets of relayed legs; all other sockets are looked at once
+a tick. Nothing in it waits for control: commands are read when they are there, reports go out when there is room.
+
+A tick that comes late by less than three frames is made up for by sending at once; later than that the packets are left out, timestamps
+go on and the marker is set, because a burst would only fill the receivers' jitter buffers.
+
+The garbage collector is off: the loop makes no cycles, and a collection of all legs is a gap in all calls.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import gc
+import itertools
+import json
+import os
+import random
+import resource
+import select
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from waitline.clock import Clock, SystemClock
+from waitline.media import filter as kernel_filter
+from waitline.media.frame_store import map_frames
+from waitline.media.messages import Command, Configure, HandedOver, Report, decode, encode
+from waitline.media.outbox import Outbox
+from waitline.media.player import SLOTS
+from waitline.media.ports import PortPool
+from waitline.media.rtp import MAX_DATAGRAM_BYTES
+from waitline.media.socket_wire import Port, SocketWire
+from waitline.media.table import LegTable
+from waitline.media.ticker import Ticker
+
+MAX_LATE_TICKS = 3 * SLOTS
+"""Three frames: later packets are not sent."""
+FIFO_PRIORITY = 10
+NICENESS = -15
+_LINK_BYTES = 1 << 18
+_MAX_DESCRIPTORS = 4
+_LAZY_EVENTS = 4096
+_PR_SET_PDEATHSIG = 1
+
+
+class Worker:
+    """One media worker. ``run`` returns when the lifeline is cut."""
+
+    def __init__(
+        self, link: socket.socket, lifeline: int, store: NDArray[np.uint8], configure: Configure, *, clock: Clock, filters: bool
+    ) -> None:
+        pool = PortPool(configure.host, configure.first_port, configure.last_port, now=clock.now)
+        self.wire = SocketWire(pool, filters=filters)
+        self.outbox = Outbox()
+        self.table = LegTable(
+            store,
+            self.wire,
+            self.outbox.add,
+            random=random.Random(os.urandom(16)),
+            unix_s=lambda: clock.utc().timestamp(),
+            cname=configure.cname,
+            quiet_s=configure.quiet_s,
+        )
+        self._clock = clock
+        self._link: socket.socket | None = link
+        self._lifeline = lifeline
+        self._ticker = Ticker(clock.now)
+        self._buffer = memoryview(bytearray(MAX_DATAGRAM_BYTES))
+        for descriptor in (link.fileno(), lifeline, self._ticker.fd):
+            self.wire.urgent.register(descriptor, select.EPOLLIN)
+
+    def run(self) -> None:
+        """Serve until the lifeline is cut."""
+        poll = self.wire.urgent.poll
+        while self._turn(poll()):
+            if self.outbox:
+                self._flush()
+
+    def _turn(self, events: list[tuple[int, int]]) -> bool:
+        """Handle what woke us; False when the parent is gone."""
+        at_s = self._clock.now()
+        ports = self.wire.ports
+        for descriptor, _ in events:
+            port = ports.get(descriptor)
+            if port is not None:
+                self._read(port, at_s)
+            elif descriptor == self._ticker.fd:
+                self._tick()
+            elif descriptor == self._lifeline:
+                return False
+            else:
+                self._obey()
+        return True
+
+    def _tick(self) -> None:
+        """Do the ticks that are due, then look at the sockets that nobody waits on."""
+        due = self._ticker.due()
+        late = due - self.table.now - 1
+        if late > 0:
+            self.table.counters["late_ticks"] += 1
+        if late > MAX_LATE_TICKS:
+            self.table.skip(due - 1)
+        for tick in range(self.table.now + 1, due + 1):
+            self.table.tick(tick)
+        at_s = self._clock.now()
+        ports = self.wire.ports
+        for descriptor, _ in self.wire.lazy.poll(0, _LAZY_EVENTS):
+            port = ports.get(descriptor)
+            if port is not None:
+                self._read(port, at_s)
+
+    def _read(self, port: Port, at_s: float) -> None:
+        """Take one datagram; if there are more, epoll says so again. What one peer sends can so not starve the rest."""
+        try:
+            size, source = port.sock.recvfrom_into(self._buffer)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.table.counters["receive_errors"] += 1
+            return
+        if port.is_rtcp:
+            self.table.control_datagram(port.leg, self._buffer, size, source)
+        else:
+            self.table.datagram(port.leg, self._buffer, size, source, at_s)
+
+    def _obey(self) -> None:
+        """Read one batch of commands."""
+        if self._link is None:
+            return
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._link, _LINK_BYTES, _MAX_DESCRIPTORS)
+        except BlockingIOError:
+            return
+        except OSError:
+            data, descriptors = b"", []
+        if not data:
+            self._lose_link(self._link)
+            return
+        self.wire.arrived = descriptors
+        self._command(data)
+        for descriptor in self.wire.arrived:
+            os.close(descriptor)
+        self.wire.arrived = []
+
+    def _command(self, data: bytes) -> None:
+        try:
+            for message in decode(data):
+                if isinstance(message, Command):
+                    self.table.command(message)
+        except (ValueError, TypeError) as error:  # another version's message; ours would be a bug, and other calls go on
+            self.table.counters["bad_commands"] += 1
+            _log(f"command not understood: {error!r}")
+
+    def _flush(self) -> None:
+        """Send reports as far as control takes them; what is left stays, and grows by digits only."""
+        while self.outbox and self._link is not None:
+            batch, descriptors = self._next_batch()
+            try:
+                socket.send_fds(self._link, [encode(list(batch))], descriptors)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._lose_link(self._link)
+                return
+            self.outbox.sent(batch)
+            for report in batch:
+                if isinstance(report, HandedOver):
+                    self.wire.parted(report.leg)
+
+    def _next_batch(self) -> tuple[list[Report], list[int]]:
+        """Return the next reports and what goes with them: a leg that is handed over travels alone."""
+        batch = self.outbox.batch()
+        first = batch[0]
+        if not isinstance(first, HandedOver):
+            return list(itertools.takewhile(lambda report: not isinstance(report, HandedOver), batch)), []
+        return [first], [sock.fileno() for sock in self.wire.parting(first.leg)]
+
+    def _lose_link(self, link: socket.socket) -> None:
+        """Control is gone. The legs play on; who hears of it is the supervisor."""
+        self.wire.urgent.unregister(link)
+        link.close()
+        self._link = None
+
+
+def await_configure(link: socket.socket, lifeline: int) -> Configure | None:
+    """Wait for control's first message; None if the parent or control goes first."""
+    poll = select.poll()
+    for descriptor in (link.fileno(), lifeline):
+        poll.register(descriptor, select.POLLIN)
+    poll.poll()
+    with contextlib.suppress(BlockingIOError):
+        data = link.recv(_LINK_BYTES)
+        if data:
+            messages = [message for message in decode(data) if isinstance(message, Configure)]
+            return messages[0] if messages else None
+    return None
+
+
+def prioritise(cores: int) -> str:
+    """Ask for what keeps the schedule under load; return what was granted. On a single core real time would starve the rest."""
+    if cores > 1:
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY))
+            return f"SCHED_FIFO {FIFO_PRIORITY}"
+    with contextlib.suppress(OSError):
+        return f"nice {os.nice(NICENESS)}"
+    return "normal priority"
+
+
+def usable_cores(quota_file: str = "/sys/fs/cgroup/cpu.max") -> int:
+    """Return how many cores this process may use: by affinity, and by its control group's quota."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        with open(quota_file, encoding="ascii") as file:
+            quota, period = file.read().split()
+    except (OSError, ValueError):
+        return cores
+    return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
+
+
+def _prepare() -> None:
+    """Make this process one that only its parent ends."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _log(text: str) -> None:
+    print(json.dumps({"event": text, "process": "media worker", "pid": os.getpid()}), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run a worker until its parent is gone."""
+    parser = argparse.ArgumentParser(prog="media_worker")
+    for name in ("index", "link", "lifeline", "frames"):
+        parser.add_argument(f"--{name}", type=int, required=True)
+    options = parser.parse_args(argv)
+    _prepare()
+    link = socket.socket(fileno=options.link)
+    link.setblocking(False)
+    store = map_frames(options.frames)
+    configure = await_configure(link, options.lifeline)
+    if configure is None:
+        return
+    filters = kernel_filter.works()
+    worker = Worker(link, options.lifeline, store, configure, clock=SystemClock(), filters=filters)
+    ports = f"ports {configure.first_port}-{configure.last_port}"
+    _log(f"worker {options.index}: {prioritise(usable_cores())}, kernel filter {'on' if filters else 'not available'}, {ports}")
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    worker.run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -109,4 +109,14 @@ def _speech(_: Config) -> Iterator[Finding]:
         yield Finding("ok", "speech", f"{len(spoken.pcm) / spoken.rate:.1f} s for one word; languages: {', '.join(speech.languages())}")
 
 
-_CHECKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (_data, _ports, _limits, _speech)
+def _kernel_filter(_: Config) -> Iterator[Finding]:
+    """The kernel drops the packets of held legs that nobody needs."""
+    from waitline.media import filter as kernel_filter
+
+    if kernel_filter.works():
+        yield Finding("ok", "kernel filter", "held callers' audio is dropped by the kernel")
+    else:
+        yield Finding("note", "kernel filter", "not available here: every packet of a held caller is read, which costs processor time")
+
+
+_CHECKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (_data, _ports, _limits, _kernel_filter, _speech)

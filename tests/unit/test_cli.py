@@ -71,7 +71,7 @@ def test_a_bad_setting_is_exit_code_2_and_named(waitline, monkeypatch, command):
 def test_the_doctor_finds_nothing_wrong_with_a_free_machine(waitline):
     done = waitline("doctor")
     assert done.exit_code == 0, done.output
-    for subject in ("settings", "data", "port udp", "open files", "speech"):
+    for subject in ("settings", "data", "port udp", "open files", "kernel filter", "speech"):
         assert re.search(f"^(ok|note) +{subject}", done.stdout, re.MULTILINE), done.output
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from waitline.bridge.config import load_config
 from waitline.bridge.store.accounts import create_account as create_in
-from waitline.bridge.store.store import Store
+from waitline.bridge.store.store import open_store
 from waitline.clock import SystemClock
 
 
@@ -20,7 +20,7 @@ def create_account(name: str, config_file: Path | None = None) -> tuple[str, str
 async def _create_account(name: str, config_file: Path | None) -> tuple[str, str]:
     config = load_config(config_file)
     clock = SystemClock()
-    store = await Store.open(config.database or config.data, clock=clock, key=config.key or None, refresh_s=None)
+    store = await open_store(config, clock=clock)
     try:
         account = await create_in(store, name, clock=clock, random_bytes=os.urandom)
     finally:

@@ -36,6 +36,7 @@ from waitline.bridge.router.doors import Doors
 from waitline.bridge.router.registrations import Registrations
 from waitline.bridge.router.routes import Routes
 from waitline.bridge.sids import SidFactory
+from waitline.bridge.sip.events import Event
 from waitline.bridge.sip.user_agent import UserAgent
 from waitline.bridge.store.store import Store
 from waitline.bridge.webhook.client import WebhookClient
@@ -86,9 +87,7 @@ class Control:
         self.switchboard = Switchboard(self.queues, check=_check_inline)
         self.services = self._services()
         user_agent = UserAgent(random=ports.random, auto_trying=False)
-        self.endpoint = SipEndpoint(
-            user_agent, clock=ports.clock, on_event=self._on_sip, advertised_host=ports.config.advertised_host or None
-        )
+        self.endpoint = SipEndpoint(user_agent, ports.clock, self._on_sip, advertised_host=ports.config.advertised_host)
         self._wire_router()
         self.app = self._api()
         self._show_gauges()
@@ -96,7 +95,7 @@ class Control:
     def _wire_router(self) -> None:
         ports = self._ports
         routes = Routes(ports.store.image)
-        doors = Doors(ports.store.image, ports.config, clock=ports.clock, realm=ports.realm, nonce_key=ports.nonce_key, random=ports.random)
+        doors = Doors(ports.store.image, ports.config, clock=ports.clock, realm=ports.realm, nonce_key=ports.nonce_key)
         interpreter = Interpreter(RUNNERS, render)
         self.attendant = Attendant(self.services, self.endpoint, self.switchboard, interpreter, routes, doors)
         self.registrations = Registrations(self.services, self.endpoint, doors)
@@ -149,7 +148,7 @@ class Control:
         """Why no new work is taken; empty when ready."""
         return ("draining",) if self.attendant.draining else ()
 
-    def _on_sip(self, event: object) -> None:
+    def _on_sip(self, event: Event) -> None:
         self._dispatch.on_sip(event)
 
     def _on_queue_event(self, event: QueueEvent) -> None:

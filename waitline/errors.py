@@ -47,7 +47,7 @@ class DocumentError(PeerError):
 
 
 class WebhookError(PeerError):
-    """A tenant's server that did not give a usable answer; ``code`` is the notification code, ``status`` the HTTP status if there was one."""
+    """A tenant's server that gave no usable answer; ``code`` is the notification code, ``status`` the HTTP status if there was one."""
 
     def __init__(self, message: str, *, code: int, url: str, status: int | None = None, body: bytes = b"") -> None:
         super().__init__(message)

@@ -28,9 +28,7 @@ class PlatformMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
-        self._counters = {
-            name: Counter(f"waitline_{name}", text, labels, registry=registry) for name, (text, labels) in COUNTERS.items()
-        }
+        self._counters = {name: Counter(f"waitline_{name}", text, labels, registry=registry) for name, (text, labels) in COUNTERS.items()}
         self._histograms = {
             name: Histogram(f"waitline_{name}", text, labels, registry=registry, buckets=_BUCKETS)
             for name, (text, labels) in HISTOGRAMS.items()

@@ -13,9 +13,6 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from waitline.bridge.net.endpoint import SipEndpoint
-from waitline.bridge.webhook.client import WebhookReply, WebhookRequest
-
 from waitline.bridge.call import notifications, parameters
 from waitline.bridge.call.digits import DigitBuffer
 from waitline.bridge.call.interruption import Ended, Interruption, Redirected
@@ -24,8 +21,10 @@ from waitline.bridge.call.services import Services
 from waitline.bridge.call.sound import Program, Sound
 from waitline.bridge.call.state import CallState, CallStatus, Target
 from waitline.bridge.events import MemberLeft
+from waitline.bridge.net.endpoint import SipEndpoint
 from waitline.bridge.sip.flow import Flow
 from waitline.bridge.store.records import Account, CallRecord
+from waitline.bridge.webhook.client import WebhookReply, WebhookRequest
 from waitline.errors import WebhookError
 
 if TYPE_CHECKING:

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
-from waitline.bridge.webhook.client import WebhookClient
-
 from waitline.bridge.config import Config
 from waitline.bridge.queues.authority import QueueAuthority
 from waitline.bridge.queues.directory import QueueDirectory
 from waitline.bridge.sids import SidFactory
 from waitline.bridge.store.store import Store
+from waitline.bridge.webhook.client import WebhookClient
 from waitline.clock import Clock
 from waitline.media.clips import ClipLibrary
 from waitline.media.plane import MediaPlane

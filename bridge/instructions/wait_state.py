@@ -5,8 +5,9 @@ action chains documents; when the chain ends, control returns to ``waitUrl``. On
 that failed for longer than it may. Being dequeued cancels it from outside at any await.
 
 Nobody hears silence by accident. Every sound is given a *tail* that the media worker plays when it has ended and nothing new has come:
-after music the last two seconds of it again, after speech at most 200 ms of silence, then the platform's own music. So neither a slow answer, nor
-a dead tenant, nor a busy control process can mute a caller. Music that once began for longer than a moment is given four seconds.
+after music the last two seconds of it again, after speech at most 200 ms of silence, then the platform's own music. So neither a slow
+answer, nor a dead tenant, nor a busy control process can mute a caller. Music that once began for longer than a moment is given four
+seconds.
 
 Documents of sound are asked for ahead, so that their first sound is joined to the last one of the document before it: one second plus
 what a fetch took lately before the end, with the values of that moment. Never past a Redirect, a Gather or a Leave.

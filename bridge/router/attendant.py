@@ -53,12 +53,15 @@ class Attendant:
         route = self._routes.find(event.request)
         verdict = self._doors.judge(event.request, event.flow, route)
         if isinstance(verdict, Refusal):
-            return self._refuse(event.dialog, verdict.status, verdict.headers, verdict.reason)
+            self._refuse(event.dialog, verdict.status, verdict.headers, verdict.reason)
+            return None
         assert route is not None, "a door lets nobody in who is for nobody"
         if self.draining:
-            return self._refuse(event.dialog, 503, RETRY_AFTER, "draining")
+            self._refuse(event.dialog, 503, RETRY_AFTER, "draining")
+            return None
         if len(self._switchboard) >= self._services.config.sip_max_calls:
-            return self._refuse(event.dialog, 503, RETRY_AFTER, "too-many-calls")
+            self._refuse(event.dialog, 503, RETRY_AFTER, "too-many-calls")
+            return None
         call = Call(self._state(event, route, verdict), self._services, self._endpoint, event.flow)
         self._switchboard.add(call)
         return call

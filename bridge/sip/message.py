@@ -30,6 +30,7 @@ from waitline.errors import SipError
 MAX_HEAD_BYTES = 32_768  # start line and header fields
 MAX_BODY_BYTES = 65_536
 MAX_FIELDS = 256
+MAX_LINES = 1024  # of fields, continuation lines included
 MAX_CSEQ = 2**31 - 1  # RFC 3261 §8.1.1.5
 MAX_EXPIRES_S = 2**32 - 1  # RFC 3261 §20.19; more means this
 
@@ -346,6 +347,8 @@ def _split_slowly(data: bytes) -> tuple[list[str], bytes, str]:
             raise SipError(f"more than {MAX_HEAD_BYTES} bytes of header fields", status=513)
         raise SipError("no empty line ends the header fields")
     text, encoding = _decode(data[: match.start()])
+    if text.count("\n") > MAX_LINES:
+        raise SipError(f"more than {MAX_LINES} lines of header fields", status=513)
     return _unfolded(text), data[match.end() :], encoding
 
 
@@ -393,9 +396,10 @@ def _assemble(start: str, headers: Headers, body: bytes, encoding: str) -> Reque
 
 
 def _salvage(data: bytes) -> Request | None:
-    """What a response needs of a request that could not be read; None without a readable Via."""
-    text, encoding = _decode(_BLANK.split(data[:MAX_HEAD_BYTES], maxsplit=1)[0].replace(b"\r", b""))
-    start, *lines = _unfolded(text)[:MAX_FIELDS]
+    """What a response needs of a request that could not be read; None without a readable Via. Looks a little beyond the limits."""
+    head = _BLANK.split(data[: 2 * MAX_HEAD_BYTES], maxsplit=1)[0].replace(b"\r", b"")
+    text, encoding = _decode(b"\n".join(head.split(b"\n", MAX_LINES)[:MAX_LINES]))
+    start, *lines = _unfolded(text)
     fields = [(name, value.strip(" \t")) for name, colon, value in (line.partition(":") for line in lines) if colon]
     method, _, uri = start.strip().partition(" ")
     salvage = Request(method[:32], uri.strip().partition(" ")[0], Headers(_needed(fields)), encoding=encoding)

@@ -39,7 +39,7 @@ class Outgoing:
             f"From: {self.from_}\r\nTo: {self.to}\r\nCall-ID: {self.call_id}\r\nCSeq: {self.cseq} {self.method}\r\n"
             f"User-Agent: {self.agent}\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
         )
-        return text.encode() + body
+        return text.encode("utf-8", "replace") + body
 
     def ack(self, to: str) -> bytes:
         """The ACK to a 300–699: same branch, same Route, the To of the response (§17.1.1.3)."""

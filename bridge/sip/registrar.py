@@ -104,6 +104,11 @@ class Registrar:
             self._keep(aor, self.bindings(aor, now))
         return changed
 
+    @property
+    def size(self) -> int:
+        """All bindings, those included that ran out since the last ``expire``."""
+        return sum(len(bindings) for bindings in self._bindings.values())
+
     def to_json(self) -> dict[str, list[dict[str, Any]]]:
         """Everything, as plain values."""
         return {aor: [binding.to_json() for binding in bindings] for aor, bindings in self._bindings.items()}

@@ -106,7 +106,8 @@ class Session:
         self._awaiting: dict[int, InviteServer] = {}
         self._client: InviteClient | None = None
         self._update: tuple[Transaction, Reply] | None = None
-        self._late_bye: HeaderList | None = None
+        self._late_bye: str | None = None
+        """The header fields of a BYE that waits for the ACK."""
         self._unconfirmed = -1
         """The CSeq of the INVITE that formed the dialog, once we accepted it."""
         self.dialog = dialog
@@ -240,10 +241,10 @@ class Session:
     def answer(self, body: bytes, headers: HeaderList, now: float) -> None:
         """The 200 to the INVITE that forms the dialog."""
         server = self._settable()
+        self._accept(server, body, headers, now)
         self.initial = False
         self._unconfirmed = server.cseq
         self.dialog.status = CONFIRMED
-        self._accept(server, body, headers, now)
 
     def reject(self, status: int, reason: str | None, headers: HeaderList, now: float) -> None:
         """A final refusal of the INVITE that would have formed the dialog; the handle is forgotten."""
@@ -258,24 +259,26 @@ class Session:
     def answer_offer(self, body: bytes, headers: HeaderList, now: float) -> None:
         """The 200 to a re-INVITE or UPDATE; without effect if the peer took it back meanwhile."""
         if self._update is not None:
-            (transaction, reply), self._update = self._update, None
+            transaction, reply = self._update
             transaction.respond(200, reply.render(200, headers=[("Contact", self._contact()), *_typed(headers, body)], body=body), now)
+            self._update = None
         elif self._server is not None and not self.initial and self._server.pending:
             self._accept(self._server, body, headers, now)
 
     def reject_offer(self, status: int, headers: HeaderList, now: float) -> None:
         """A final refusal of a re-INVITE or UPDATE: the session stays as it was (§14.2)."""
         if self._update is not None:
-            (transaction, reply), self._update = self._update, None
+            transaction, reply = self._update
             transaction.respond(status, reply.render(status, headers=headers), now)
+            self._update = None
         elif self._server is not None and not self.initial and self._server.pending:
             self._server.refuse(status, headers, None, now)
             self._server = None
 
     def _accept(self, server: InviteServer, body: bytes, headers: HeaderList, now: float) -> None:
-        self._awaiting[server.cseq] = server
         content = [("Contact", self._contact()), *capabilities(), *_typed(headers, body)]
         server.accept(content, body, now)
+        self._awaiting[server.cseq] = server
 
     def _contact(self) -> str:
         return angled(self.dialog.contact or contact_uri(self.dialog.flow))
@@ -310,12 +313,12 @@ class Session:
 
     # --- our requests
 
-    def request(self, method: str, content: HeaderList, body: bytes, now: float, *, exchange: str = "") -> str:
-        """Send a request other than INVITE; returns the name of the exchange."""
+    def request(self, method: str, lines: str, body: bytes, now: float, *, exchange: str = "") -> str:
+        """Send a request other than INVITE; ``lines`` are rendered header fields. Returns the name of the exchange."""
         name = exchange or self._context.token()
         flow = next_hop(self.dialog)
         outgoing = request_in(self.dialog, method, branch=self._context.branch(), agent=self._context.agent, flow=flow)
-        data = outgoing.render(header_lines(content), body)
+        data = outgoing.render(lines, body)
         self._context.transactions.open_client(outgoing, data, flow, Exchange(self._context, name, self), now)
         return name
 
@@ -332,25 +335,26 @@ class Session:
         if self.initial and self._server is not None and self._server.pending:
             self.reject(480, None, headers, now)
             return ""
+        lines = header_lines(headers)
         self._drop_offers(now)
         self.closing = self._context.token()
         if self._unconfirmed in self._awaiting:
-            self._late_bye = tuple(headers)
+            self._late_bye = lines
         else:
-            self._send_bye(headers, now)
+            self._send_bye(lines, now)
         return self.closing
 
     def _send_late_bye(self, now: float) -> None:
         if self._late_bye is not None:
-            headers, self._late_bye = self._late_bye, None
-            self._send_bye(headers, now)
+            lines, self._late_bye = self._late_bye, None
+            self._send_bye(lines, now)
 
-    def _send_bye(self, headers: HeaderList, now: float) -> None:
+    def _send_bye(self, lines: str, now: float) -> None:
         for server in self._awaiting.values():
             server.stop()
         self._awaiting.clear()
         self.dialog.status = ENDED
-        self.request("BYE", headers, b"", now, exchange=self.closing)
+        self.request("BYE", lines, b"", now, exchange=self.closing)
 
     def invite(self, body: bytes, headers: HeaderList, now: float) -> None:
         """The INVITE that is to form the dialog."""

@@ -16,10 +16,12 @@ from dataclasses import dataclass, field
 from waitline.bridge.sip.grammar import HOST, Params, bracketed, escape, host_of, port_of, unescape
 from waitline.errors import SipError
 
+_NEVER = r"\s<>\"\x00-\x1f\x7f"  # in any part: blanks, controls, and what encloses a URI
 _SIP = re.compile(
-    rf"([Ss][Ii][Pp][Ss]?):(?:([^@:<>\"\s\x00-\x1f\x7f]++)(?::([^@<>\"\s]*+))?@)?({HOST})(?::([0-9]{{1,5}}))?(;[^?\s\"<>]*+)?(?:\?([^\s\"<>]*+))?"
+    rf"([Ss][Ii][Pp][Ss]?):(?:([^@:{_NEVER}]++)(?::([^@{_NEVER}]*+))?@)?({HOST})(?::([0-9]{{1,5}}))?"
+    rf"(;[^?{_NEVER}]*+)?(?:\?([^{_NEVER}]*+))?"
 )
-_OTHER = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*+):([^\s<>\"\x00-\x1f\x7f]++)")
+_OTHER = re.compile(rf"([A-Za-z][A-Za-z0-9+.\-]*+):([^{_NEVER}]++)")
 _USER_RESERVED = "&=$,;?/"  # an escaped one of these is not the same user as a bare one (§19.1.4); + is let through: %2B1555 is a number
 _UNSAFE_USER = re.compile(r"[^A-Za-z0-9\-_.!~*'()&=+$,;?/%]+")
 _UNSAFE_PASSWORD = re.compile(r"[^A-Za-z0-9\-_.!~*'()&=+$,%]+")

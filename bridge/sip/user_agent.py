@@ -124,7 +124,10 @@ class UserAgent:
         transaction = transactions.open_server(key, request.method, flow, self._silent)
         transaction.reply_port = request.via.port or 5060
         reply = Reply(request, flow, to_tag=self._context.token(), agent=self._context.agent)
-        self._dispatch(request, reply, transaction, flow, now)
+        try:
+            self._dispatch(request, reply, transaction, flow, now)
+        except SipError as error:  # a header that only a closer look finds unreadable
+            transaction.respond(error.status, reply.render(error.status), now)
 
     def _refuse_malformed(self, error: MalformedRequest, flow: Flow) -> None:
         """Say what is wrong, without a transaction: the same request gets the same answer again."""
@@ -315,12 +318,13 @@ class UserAgent:
     def probe(self, dialog: str, now: float) -> str:
         """Ask the peer by OPTIONS whether the dialog still lives: 481, 408 and no answer mean that it does not."""
         session = self._context.sessions.get(dialog)
-        return session.request("OPTIONS", capabilities(), b"", now) if session is not None and not session.closing else ""
+        return session.request("OPTIONS", header_lines(capabilities()), b"", now) if session is not None and not session.closing else ""
 
     def info(self, dialog: str, content_type: str, body: bytes, now: float) -> str:
         """Send an INFO."""
         session = self._context.sessions.get(dialog)
-        return session.request("INFO", [("Content-Type", content_type)], body, now) if session is not None and not session.closing else ""
+        lines = header_lines([("Content-Type", content_type)])
+        return session.request("INFO", lines, body, now) if session is not None and not session.closing else ""
 
     # --- outside dialogs
 

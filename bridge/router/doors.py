@@ -1,0 +1,145 @@
+"""Who may come in: the decision on each INVITE and REGISTER, made at once from what is in memory.
+
+A domain's own guards come first and both hold where both are set (platform contract 5.6): its IP lists (403 for a miss), its credential
+lists (digest, 401). Where a domain has none, and for numbers, the operator's trust list lets networks in without credentials; everybody
+else is challenged, and a number takes any credential of its account. A stranger who asks for something that does not exist gets the same
+challenge as one who asks for something that does: only a trusted or authenticated source learns of a 404.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from itertools import chain
+
+from waitline.bridge.config import Config
+from waitline.bridge.router.routes import Route
+from waitline.bridge.sip import digest
+from waitline.bridge.sip.digest import Authorization, NonceCounts, NonceFactory, Verdict
+from waitline.bridge.sip.flow import Flow
+from waitline.bridge.sip.message import Request
+from waitline.bridge.store import records
+from waitline.bridge.store.image import Image
+from waitline.clock import Clock
+from waitline.errors import SipError
+
+CALLS_IPS, CALLS_CREDENTIALS, REGISTRATIONS_CREDENTIALS = "calls-ips", "calls-credentials", "registrations-credentials"
+NOT_IN_ACL = (("X-Twilio-Error", "32201 SIP: source IP address not in the domain's access control list"),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """Come in; ``username`` is empty where no credentials were asked for."""
+
+    username: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """The answer, and one word of why for the operator's metrics."""
+
+    status: int
+    reason: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Doors:
+    """See the module."""
+
+    def __init__(self, image: Image, config: Config, *, clock: Clock, realm: str, nonce_key: bytes) -> None:
+        self._image = image
+        self._trusted = config.sip_trust
+        self._clock = clock
+        self._realm = realm
+        self._nonces = NonceFactory(nonce_key)
+        self._counts = NonceCounts()
+
+    def judge(self, request: Request, flow: Flow, route: Route | None) -> Admitted | Refusal:
+        """Decide on an INVITE for that route (None: for nobody here)."""
+        if route is None:
+            return Refusal(status=404, reason="not-found") if self.trusts(flow) else self._challenge(request, [])
+        if route.domain is not None:
+            return self._judge_domain(request, flow, route.domain)
+        if self.trusts(flow):
+            return Admitted()
+        lists = (found.sid for found in self._image.credential_lists.of_account(route.account_sid))
+        return self._challenge(request, lists)
+
+    def judge_registration(self, request: Request, domain: records.SipDomain | None) -> Admitted | Refusal:
+        """Decide on a REGISTER: always by digest, of the lists mapped for registrations."""
+        if domain is None or not domain.sip_registration:
+            return self._challenge(request, [])
+        return self._challenge(request, self._mapped(domain, REGISTRATIONS_CREDENTIALS))
+
+    def trusts(self, flow: Flow) -> bool:
+        """Whether the operator lets this source in without credentials."""
+        source = _address(flow.remote[0])
+        return source is not None and any(source.version == net.version and source in net for net in self._trusted)
+
+    def _judge_domain(self, request: Request, flow: Flow, domain: records.SipDomain) -> Admitted | Refusal:
+        ip_lists = self._mapped(domain, CALLS_IPS)
+        credential_lists = self._mapped(domain, CALLS_CREDENTIALS)
+        if ip_lists and not self._in_lists(flow, ip_lists):
+            return Refusal(status=403, reason="not-in-acl", headers=NOT_IN_ACL)
+        if credential_lists:
+            return self._challenge(request, credential_lists)
+        if ip_lists or self.trusts(flow):
+            return Admitted()
+        return self._challenge(request, [])
+
+    def _mapped(self, domain: records.SipDomain, kind: str) -> list[str]:
+        return [mapping.sid for mapping in self._image.mappings.of_domain(domain.sid, kind)]
+
+    def _in_lists(self, flow: Flow, lists: Iterable[str]) -> bool:
+        source = _address(flow.remote[0])
+        entries = chain.from_iterable(self._image.ip_addresses.of_list(sid) for sid in lists)
+        networks = (ip_network(f"{entry.ip_address}/{entry.cidr_prefix_length}", strict=False) for entry in entries)
+        return source is not None and any(source.version == net.version and source in net for net in networks)
+
+    # Digest
+
+    def _challenge(self, request: Request, lists: Iterable[str]) -> Admitted | Refusal:
+        """Let in who proves one of the lists' credentials; challenge everybody else alike."""
+        stale = False
+        for text in request.headers.fields("Authorization"):
+            try:
+                credentials = Authorization.parse(text)
+            except SipError:
+                continue
+            if credentials is None:
+                continue
+            verdict = self._verify(request, credentials, lists)
+            if verdict is Verdict.OK:
+                return Admitted(username=credentials.username)
+            stale = stale or verdict is Verdict.STALE
+        nonce = self._nonces.new(self._clock.now())
+        headers = tuple(("WWW-Authenticate", value) for value in digest.challenge(self._realm, nonce, stale=stale))
+        return Refusal(status=401, reason="unauthenticated", headers=headers)
+
+    def _verify(self, request: Request, credentials: Authorization, lists: Iterable[str]) -> Verdict:
+        known = self._credential(credentials.username, lists)
+        return digest.verify(
+            credentials,
+            method=request.method,
+            uri=request.uri,
+            realm=self._realm,
+            hashes={"MD5": known.ha1_md5, "SHA-256": known.ha1_sha256} if known else None,
+            nonces=self._nonces,
+            counts=self._counts,
+            now=self._clock.now(),
+        )
+
+    def _credential(self, username: str, lists: Iterable[str]) -> records.Credential | None:
+        found = (self._image.credentials.by_username(sid, username) for sid in lists)
+        return next((credential for credential in found if credential is not None), None)
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    """The source's address; an IPv4 address in IPv6 clothes is the IPv4 address."""
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = getattr(address, "ipv4_mapped", None)
+    return mapped or address

@@ -1,0 +1,68 @@
+"""Phones that register: REGISTER → door → registrar → answer (platform contract 6.3).
+
+An address of record belongs to the SIP Domain its host names; only a domain with SipRegistration and a credential list mapped for
+registrations takes any.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from waitline.bridge.call.services import Services
+from waitline.bridge.net.endpoint import SipEndpoint
+from waitline.bridge.router.doors import Doors, Refusal
+from waitline.bridge.sip.events import RegisterReceived
+from waitline.bridge.sip.message import Request
+from waitline.bridge.sip.registrar import Binding, Outcome, Registrar, address_of_record
+from waitline.errors import SipError
+
+SWEEP_S = 60.0
+WRONG_USER = Outcome(403)
+
+
+class Registrations:
+    """See the module."""
+
+    def __init__(self, services: Services, endpoint: SipEndpoint, doors: Doors) -> None:
+        self._services = services
+        self._endpoint = endpoint
+        self._doors = doors
+        config = services.config
+        self._registrar = Registrar(minimum_s=config.sip_register_min_s, maximum_s=config.sip_register_max_s)
+
+    def __len__(self) -> int:
+        return self._registrar.size
+
+    def register(self, event: RegisterReceived) -> None:
+        """Answer one REGISTER."""
+        outcome = self._outcome(event)
+        self._services.metrics.count("registrations", outcome=str(outcome.status))
+        self._endpoint.do(lambda agent, now: agent.respond(event.transaction, outcome.status, headers=outcome.headers, now=now))
+
+    def bindings(self, aor: str) -> list[Binding]:
+        """The living contacts of an address of record, best first."""
+        return self._registrar.bindings(aor, self._services.clock.now())
+
+    async def sweep(self) -> None:
+        """Forget what has run out, once a minute, for as long as the owner lets it run; nobody waits for this."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            self._registrar.expire(self._services.clock.now())
+
+    def _outcome(self, event: RegisterReceived) -> Outcome:
+        request = event.request
+        try:
+            aor = address_of_record(request)
+        except SipError as error:
+            return Outcome(error.status)
+        domain = self._services.store.image.domains.by_name(request.to.uri.host.lower())
+        verdict = self._doors.judge_registration(request, domain)
+        if isinstance(verdict, Refusal):
+            return Outcome(verdict.status, verdict.headers)
+        if verdict.username != _user(request):
+            return WRONG_USER  # whoever knows one password must not take another's calls
+        return self._registrar.register(aor, request, event.flow, self._services.clock.now())
+
+
+def _user(request: Request) -> str:
+    return request.to.uri.user or ""

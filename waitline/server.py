@@ -1,0 +1,201 @@
+"""The control process: builds all parts of the platform from the settings, and owns everything that runs.
+
+Started by the supervisor, which opens the listening sockets, keeps them, and passes them down. What cannot be started with ends here with
+one line and exit code 2 (a setting, a port, the data folder); anything else that ends control ends the whole tree.
+
+The order matters at both ends: sockets first, so that a port in use is told before the data folder is touched; then the data; then
+workers; then the readers of the sockets, when everything behind them is there. At the end in reverse.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import socket
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from waitline import logs
+from waitline.bridge.config import Address, Config, load_config
+from waitline.bridge.store.store import log_failure, open_store
+from waitline.bridge.store.writer import StoreFailure
+from waitline.bridge.webhook.client import Limits, WebhookClient
+from waitline.bridge.webhook.guard import HostGuard
+from waitline.bridge.webhook.transport import AiohttpTransport
+from waitline.clock import Clock, SystemClock
+from waitline.control import Control, Ports
+from waitline.errors import BridgeError, ConfigError
+from waitline.media.clip_maker import WorkerMaker
+from waitline.media.clips import ClipLibrary
+from waitline.media.frame_store import FrameStore, store_bytes
+from waitline.media.plane import MediaPlane
+from waitline.media.worker_link import MediaWorkers
+from waitline.supervision import Drain, End, Supervision, SupervisionEvent, SupervisorGone, WorkerDied
+
+EXIT_CONFIG = 2
+FRAMES = "frames"
+FRAME_BYTES = 320  # both codecs' 160
+CLOSE_S = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class Server:
+    """The process around a Control."""
+
+    def __init__(self, config: Config, supervision: Supervision) -> None:
+        self._config = config
+        self._supervision = supervision
+        self._clock: Clock = SystemClock()
+        self._orders: asyncio.Queue[SupervisionEvent] = asyncio.Queue()
+        self._sip = supervision.listen_both(config.sip.host, config.sip.port, setting="WAITLINE_SIP")
+        self._http = supervision.listen("tcp", config.http.host, config.http.port, setting="WAITLINE_HTTP")
+        self._frames = FrameStore.on_fd(supervision.memfd(FRAMES, store_bytes(config.frame_store_mb * 1_000_000 // FRAME_BYTES)))
+        self._maker = WorkerMaker()
+
+    async def run(self) -> int:
+        """Serve until told to end; returns the exit code."""
+        async with AsyncExitStack() as stack:
+            control = await self._build(stack)
+            await stack.enter_async_context(self._listening(control))
+            self._supervision.ready(http=_shown(self._http), sip=_shown(self._sip[0]))
+            log.info("ready", http=_shown(self._http), sip=_shown(self._sip[0]))
+            return await self._obey(control)
+
+    async def _build(self, stack: AsyncExitStack) -> Control:
+        config = self._config
+        store = await open_store(config, clock=self._clock, serve=True, on_failure=self._on_store_failure)
+        stack.push_async_callback(store.close)
+        self._supervision.attach(self._orders.put_nowait)
+        plane = MediaPlane(self._media(store.epoch).links, host=config.rtp_host, random=random.SystemRandom(), epoch=store.epoch)
+        stack.push_async_callback(plane.close)
+        self._maker.attach(0, await self._supervision.spawn_async("clip", 0, memfd=FRAMES))
+        clips = ClipLibrary(self._frames, self._maker, clock=self._clock)
+        stack.push_async_callback(clips.close)
+        transport = AiohttpTransport(
+            guard=HostGuard(config.webhook_allow), tls=config.webhook_verify_tls, connections=config.webhook_connections
+        )
+        stack.push_async_callback(transport.close)
+        webhooks = WebhookClient(transport=transport, clock=self._clock, limits=Limits.of(config))
+        ports = Ports(
+            clock=self._clock,
+            config=config,
+            random=random.SystemRandom(),
+            store=store,
+            plane=plane,
+            clips=clips,
+            webhooks=webhooks,
+            realm=await store.realm(config.sip_realm),
+            nonce_key=os.urandom(32),
+            own_hosts=_own_hosts(config),
+        )
+        control = Control(ports)
+        stack.push_async_callback(control.close)
+        return control
+
+    def _media(self, epoch: int) -> MediaWorkers:
+        config = self._config
+        return MediaWorkers(
+            lambda index: self._supervision.spawn_async("media", index, memfd=FRAMES),
+            config.media_workers or max(1, usable_cores() - 1),
+            host=config.rtp_host,
+            first_port=config.rtp_ports.first,
+            last_port=config.rtp_ports.last,
+            quiet_s=round(config.quiet_limit_s),
+            epoch=epoch,
+        )
+
+    def _on_store_failure(self, failure: StoreFailure) -> None:
+        """Say what was not written; a writer that is gone for good ends control, since nothing could be promised any more."""
+        log_failure(failure)
+        if type(failure.error) is BridgeError:
+            self._orders.put_nowait(End())
+
+    @asynccontextmanager
+    async def _listening(self, control: Control) -> AsyncIterator[None]:
+        """Read the sockets for as long as the block takes."""
+        runner = web.AppRunner(control.app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        await runner.setup()
+        await web.SockSite(runner, self._http).start()
+        control.endpoint.attach_udp(self._sip[0])
+        control.endpoint.attach_tcp(self._sip[1])
+        control.tasks.spawn(control.registrations.sweep(), name="sweep of registrations")
+        try:
+            yield
+        finally:
+            await control.close()
+            control.endpoint.close()
+            await runner.cleanup()
+
+    async def _obey(self, control: Control) -> int:
+        """Do what the supervisor says until it says to end, or a drain is through."""
+        drain: asyncio.Task[None] | None = None
+        while True:
+            order = asyncio.ensure_future(self._orders.get())
+            await asyncio.wait({order, drain} if drain else {order}, return_when=asyncio.FIRST_COMPLETED)
+            if not order.done():
+                order.cancel()
+                return 0
+            match order.result():
+                case Drain() if drain is None:
+                    drain = asyncio.create_task(control.drain(within_s=self._config.drain_s), name="drain")
+                case End() | SupervisorGone():
+                    if drain:
+                        drain.cancel()
+                    return 0
+                case WorkerDied() as death:
+                    log.error("worker died", kind=death.kind, index=death.index, why=death.why)
+                    await self._replace(death)
+                case _:
+                    pass
+
+    async def _replace(self, death: WorkerDied) -> None:
+        if death.kind == "clip":
+            self._maker.attach(death.index, await self._supervision.spawn_async("clip", death.index, memfd=FRAMES))
+        # A media worker is started again with the next leg; its calls were told when its link ended.
+
+
+def usable_cores() -> int:
+    """Cores this process may use: affinity and the cgroup's quota counted."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return cores
+    return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
+
+
+def _shown(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return str(Address(host, port))
+
+
+def _own_hosts(config: Config) -> frozenset[str]:
+    names = {"localhost", config.sip.host, config.http.host, config.rtp_host, config.advertised_host}
+    return frozenset(name.lower() for name in names if name)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run control; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="waitline control")
+    parser.add_argument("--config", type=Path, default=None)
+    options = parser.parse_args(arguments)
+    try:
+        config = load_config(options.config)
+        logs.set_up(config.log_level, config.log_format)
+        server = Server(config, Supervision.from_environment())
+        return asyncio.run(server.run())
+    except ConfigError as error:
+        sys.stderr.write(f"waitline: {error}\n")
+        return EXIT_CONFIG
+
+
+if __name__ == "__main__":
+    sys.exit(main())

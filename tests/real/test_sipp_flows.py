@@ -13,7 +13,7 @@ pytestmark = [
 STAYS = "<Response><Pause length='60'/></Response>"
 ENDS = "<Response><Say>Bye.</Say><Hangup/></Response>"
 RINGS = after(8.0, STAYS)
-USER, PASSWORD = "alice", "Correct-Horse-7"
+USER, PASSWORD, DOMAIN = "alice", "Correct-Horse-7", "acme.sip.test"
 
 ANSWERED = [
     "basic-call",
@@ -72,25 +72,28 @@ def test_many_calls_at_once_all_end_well(platform):
 
 @pytest.fixture
 def credentials(platform):
-    """A SIP domain that asks for credentials, reached by the address of the platform's own SIP."""
+    """A SIP domain that asks for credentials."""
     tenant = platform.tenant()
     made = platform.client.sip.credential_lists.create("phones")
     platform.client.sip.credential_lists(made.sid).credentials.create(USER, PASSWORD)
-    host = "127.0.0.1"
-    domain = platform.client.sip.domains.create(domain_name=host, voice_url=tenant.answers("/voice", STAYS), sip_registration=True)
+    domain = platform.client.sip.domains.create(domain_name=DOMAIN, voice_url=tenant.answers("/voice", STAYS), sip_registration=True)
     platform.client.sip.domains(domain.sid).auth.calls.credential_list_mappings.create(made.sid)
     platform.client.sip.domains(domain.sid).auth.registrations.credential_list_mappings.create(made.sid)
     return tenant
 
 
+def as_user(password, uri=f"{USER}@{DOMAIN}"):
+    return ("-au", USER, "-ap", password, "-key", "domain", DOMAIN, "-auth_uri", uri)
+
+
 @pytest.mark.parametrize(("scenario", "password"), [("digest-ok", PASSWORD), ("digest-bad-password", "wrong")])
 def test_a_domain_with_credentials(platform, credentials, scenario, password):
-    sipp.run(scenario, platform.sip, platform.folder / "sipp", service=USER, arguments=("-au", USER, "-ap", password))
+    sipp.run(scenario, platform.sip, platform.folder / "sipp", service=USER, arguments=as_user(password))
     assert len(credentials.requests("/voice")) == (1 if scenario == "digest-ok" else 0)
 
 
 def test_a_phone_registers(platform, credentials):
-    sipp.run("register-ok", platform.sip, platform.folder / "sipp", service=USER, arguments=("-au", USER, "-ap", PASSWORD))
+    sipp.run("register-ok", platform.sip, platform.folder / "sipp", service=USER, arguments=as_user(PASSWORD, DOMAIN))
 
 
 def test_options_are_answered(platform):

@@ -167,6 +167,12 @@ class InviteClient:
             if self._proceeding:
                 self._send_cancel(now)
 
+    def let_go(self, now: float) -> None:
+        """The owner is gone: an initial INVITE is cancelled, and either is waited for no longer than 64*T1."""
+        if self.initial:
+            self.cancel(now)
+        self._context.queue.arm(now + self._context.timers.transaction, self._abandon)
+
     def _send_cancel(self, now: float) -> None:
         if self._transaction is not None:
             outgoing = self._outgoing.cancel()

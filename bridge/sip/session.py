@@ -63,7 +63,7 @@ class Exchange:
     def response_received(self, transaction: Transaction, response: Response, now: float) -> None:
         if response.status >= 200 and not self._unheard:
             self._context.emit(ResponseReceived(dialog=self._dialog, exchange=self._name, response=response))
-            self._finish()
+            self._finish(now)
 
     def ack_received(self, transaction: Transaction, request: Request, now: float) -> None:
         """Clients receive none."""
@@ -71,16 +71,16 @@ class Exchange:
     def transaction_failed(self, transaction: Transaction, status: int, now: float) -> None:
         if not self._unheard:
             self._context.emit(ExchangeTimedOut(dialog=self._dialog, exchange=self._name))
-            self._finish()
+            self._finish(now)
 
     @property
     def _unheard(self) -> bool:
         """Whether the handle is forgotten already: nobody knows it any more."""
         return self._session is not None and self._session.gone
 
-    def _finish(self) -> None:
+    def _finish(self, now: float) -> None:
         if self._session is not None and self._session.closing == self._name:
-            self._session.end()
+            self._session.end(now)
 
 
 class Session:
@@ -117,10 +117,16 @@ class Session:
         """The exchange of our BYE."""
         self.gone = False
 
-    def end(self) -> None:
-        """Forget the leg: nothing more is heard of it."""
+    def end(self, now: float) -> None:
+        """Forget the leg: nothing more is heard of it, and what was open in it ends without a word."""
         self.gone = True
         self.dialog.status = ENDED
+        if self._server is not None and self._server.pending:
+            self._server.transaction.end()
+        if self._update is not None:
+            self._update[0].end()
+        if self._client is not None:
+            self._client.let_go(now)
         for server in self._awaiting.values():
             server.stop()
         self._awaiting.clear()
@@ -168,7 +174,7 @@ class Session:
         early = self.initial and self._server is not None and self._server.pending
         self._drop_offers(now)
         handle = self.dialog.handle
-        self.end()
+        self.end(now)
         self._context.emit(InviteCancelled(dialog=handle) if early else DialogEnded(dialog=handle, request=request, cause="bye"))
 
     def _drop_offers(self, now: float) -> None:
@@ -234,8 +240,8 @@ class Session:
 
     def provisional(self, status: int, headers: HeaderList, body: bytes, now: float) -> None:
         """A 1xx to the INVITE that forms the dialog."""
-        server = self._settable()
-        content = [("Contact", self._contact()), *_typed(headers, body)] if status > 100 else list(headers)
+        server, headers = self._settable(), tuple(headers)
+        content = [*self._contact_for(headers), *_typed(headers, body)] if status > 100 else list(headers)
         server.provisional(status, content, body, now)
 
     def answer(self, body: bytes, headers: HeaderList, now: float) -> None:
@@ -249,7 +255,7 @@ class Session:
     def reject(self, status: int, reason: str | None, headers: HeaderList, now: float) -> None:
         """A final refusal of the INVITE that would have formed the dialog; the handle is forgotten."""
         self._settable().refuse(status, headers, reason, now)
-        self.end()
+        self.end(now)
 
     def _settable(self) -> InviteServer:
         if self._server is None or not self.initial or not self._server.pending:
@@ -276,9 +282,14 @@ class Session:
             self._server = None
 
     def _accept(self, server: InviteServer, body: bytes, headers: HeaderList, now: float) -> None:
-        content = [("Contact", self._contact()), *capabilities(), *_typed(headers, body)]
+        headers = tuple(headers)
+        content = [*self._contact_for(headers), *capabilities(), *_typed(headers, body)]
         server.accept(content, body, now)
         self._awaiting[server.cseq] = server
+
+    def _contact_for(self, headers: HeaderList) -> list[tuple[str, str]]:
+        """Our Contact, unless the owner wrote one among its own header fields."""
+        return [] if any(name.lower() == "contact" for name, _ in headers) else [("Contact", self._contact())]
 
     def _contact(self) -> str:
         return angled(self.dialog.contact or contact_uri(self.dialog.flow))
@@ -289,7 +300,7 @@ class Session:
         if server is self._server:
             self._server = None
             if self.initial and not self.gone:
-                self.end()
+                self.end(now)
                 self._context.emit(InviteCancelled(dialog=self.dialog.handle))
 
     def acknowledged(self, server: InviteServer, body: bytes, now: float) -> None:
@@ -413,7 +424,7 @@ class Session:
         self._client = None
         handle = self.dialog.handle
         if client.initial:
-            self.end()
+            self.end(now)
             self._context.emit(CallFailed(dialog=handle, status=status, response=response))
         elif response is not None:
             self._context.emit(ResponseReceived(dialog=handle, exchange=client.exchange, response=response))

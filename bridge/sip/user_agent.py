@@ -372,10 +372,10 @@ class UserAgent:
         self._context.sessions.add(Session(self._context, replace(state)))
         return state.handle
 
-    def forget(self, dialog: str) -> None:
-        """Drop a leg without a word to the peer: its requests get 481 from now on."""
+    def forget(self, dialog: str, now: float) -> None:
+        """Drop a leg without a word to the peer (but an INVITE of ours is cancelled): its requests get 481 from now on."""
         if session := self._context.sessions.get(dialog):
-            session.end()
+            session.end(now)
 
     @property
     def size(self) -> dict[str, int]:

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from waitline.bridge.call import notifications, parameters
+from waitline.bridge.call import notifications, parameters, webhook_log
 from waitline.bridge.call.digits import DigitBuffer
 from waitline.bridge.call.interruption import Ended, Interruption, Redirected
 from waitline.bridge.call.leg import Leg
@@ -125,9 +125,9 @@ class Call:
         """The standard parameters and ``extra``."""
         return parameters.standard(self.state, status=status) + extra
 
-    async def ask(self, target: Target, *, status: CallStatus | None = None, token: str | None = None) -> WebhookReply:
-        """Request a URL of the tenant's with the standard parameters and the target's own. Raises WebhookError."""
-        account = self.account
+    async def ask(self, target: Target, *, status: CallStatus | None = None, token: str = "") -> WebhookReply:
+        """Request a URL of the tenant's with the standard parameters and the target's own, and log it. Raises WebhookError."""
+        account, clock = self.account, self.services.clock
         request = WebhookRequest(
             url=target.url,
             method=target.method,
@@ -135,9 +135,16 @@ class Call:
             account_sid=account.sid,
             auth_token=account.auth_token,
             call_sid=self.sid,
-            token=token or self.services.sids.new("")[:32],
+            token=token,
         )
-        return await self.services.webhooks.fetch(request)
+        begun = clock.now()
+        try:
+            reply = await self.services.webhooks.fetch(request)
+        except WebhookError as error:
+            webhook_log.failed(self.services, request, error, clock.now() - begun)
+            raise
+        webhook_log.answered(self.services, request, reply)
+        return reply
 
     def notify_later(self, target: Target, *, status: CallStatus | None = None) -> None:
         """Request a URL whose reply nobody needs (an action of a call that is gone), in the background; failures are notified."""

@@ -146,7 +146,7 @@ class Leg:
             case sip.InfoReceived():
                 self._information(event.content_type, event.body)
             case sip.DialogEnded():
-                self._gone(CallStatus.COMPLETED, event.cause or "caller-hung-up")
+                self._gone(CallStatus.COMPLETED, "caller-hung-up" if event.cause == "bye" else event.cause)
             case sip.ResponseReceived() if event.exchange == self._probe and event.response.status in _GONE_STATUSES:
                 self._on_end(Ended(status=CallStatus.COMPLETED, reason="media-timeout", by_peer=False))
             case sip.ExchangeTimedOut() if event.exchange == self._probe:

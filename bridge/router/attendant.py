@@ -142,6 +142,7 @@ class Attendant:
         call.record()
         self._switchboard.remove(call)
         status.completed(call)
+        self._services.webhooks.forget(call.sid)
         log.info("call ended", status=state.status.value, reason=end.reason)
         await self._services.store.durable()
 

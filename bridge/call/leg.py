@@ -12,14 +12,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from waitline.bridge.net.endpoint import SipEndpoint
-
 from waitline.bridge.call.info_digits import digit_of
 from waitline.bridge.call.interruption import Ended
 from waitline.bridge.call.services import Services
 from waitline.bridge.call.session import MediaSession
 from waitline.bridge.call.sound import Sound
 from waitline.bridge.call.state import CallState, CallStatus
+from waitline.bridge.net.endpoint import SipEndpoint
 from waitline.bridge.sip import events as sip
 from waitline.bridge.sip.flow import Flow
 from waitline.errors import SipError

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import ssl
-from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 from types import SimpleNamespace
@@ -144,12 +143,6 @@ def _failure(error: Exception) -> Failure:
         fault = _VERIFY_CODES.get(getattr(error.__cause__, "verify_code", 0), fault)
     elif fault is Fault.UNREACHABLE and isinstance(error, OSError):
         fault = _ERRNO.get(error.errno or 0, fault)
-    elif isinstance(error, aiohttp.ClientPayloadError) and any(isinstance(cause, OSError) for cause in _causes(error)):
-        fault = Fault.CONNECTION_LOST
+    elif isinstance(error, aiohttp.ClientPayloadError) and "not completed" in str(error):
+        fault = Fault.CONNECTION_LOST  # it broke off; no type of aiohttp's tells that from a body that breaks the rules
     return Failure(fault, str(error) or type(error).__name__)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    while (cause := error.__cause__ or error.__context__) is not None:
-        yield cause
-        error = cause

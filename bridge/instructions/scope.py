@@ -9,18 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from waitline.bridge.call.call import Call
 from waitline.bridge.call.sound import Program
-from waitline.bridge.call.state import Progress, Target
+from waitline.bridge.call.state import Progress, Script, Target
 from waitline.bridge.instructions.contexts import Context
 from waitline.bridge.instructions.outcomes import Next
 from waitline.bridge.instructions.verbs import Play, Verb
 from waitline.media.messages import Segment
-
-if TYPE_CHECKING:
-    from waitline.bridge.instructions.interpreter import Interpreter
 
 Runner = Callable[[Any, Call, Progress, "Scope"], Awaitable[Next]]
 """Runs one verb from any stored progress to its outcome; keeps in ``progress`` whatever is needed after an await."""
@@ -34,6 +31,15 @@ class Renderer(Protocol):
     """Makes a program of a Say, Play or Pause; None where there is nothing to hear (the tenant has been told why)."""
 
     async def __call__(self, verb: Verb, call: Call, /) -> Program | None: ...
+
+
+class Engine(Protocol):
+    """What a runner may ask of the interpreter."""
+
+    async def run(self, call: Call, script: Script, scope: Scope, /) -> Next: ...
+    async def run_verb(self, verb: Verb, call: Call, progress: Progress, scope: Scope, /) -> Next: ...
+    async def render(self, verb: Verb, call: Call, /) -> Program | None: ...
+    async def make_ready(self, verb: Verb, call: Call, scope: Scope, progress: Progress, /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ def no_tail(_program: Program, _music: bool, /) -> tuple[Segment, ...]:
 
 @dataclass(slots=True, kw_only=True)
 class Scope:
-    interpreter: Interpreter
+    interpreter: Engine
     context: Context
     url: str
     """Of the current document; "" where it was given inline"""

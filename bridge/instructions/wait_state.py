@@ -28,10 +28,10 @@ from waitline.bridge.instructions import fetching
 from waitline.bridge.instructions.contexts import Context
 from waitline.bridge.instructions.document import Document
 from waitline.bridge.instructions.fetching import DocumentFailure
-from waitline.bridge.instructions.interpreter import SOUNDS, Interpreter
+from waitline.bridge.instructions.interpreter import SOUNDS
 from waitline.bridge.instructions.main_loop import fallback_target
 from waitline.bridge.instructions.outcomes import GoTo, HangUp, LeaveQueue
-from waitline.bridge.instructions.scope import Playing, Scope
+from waitline.bridge.instructions.scope import Engine, Playing, Scope
 from waitline.media.messages import Segment
 
 QUIET_FRAMES = 10  # 200 ms: longer silence sounds like a dead line
@@ -58,7 +58,7 @@ class WaitState:
     """One caller's wait. ``variables`` gives the queue parameters as they are now; ``progress`` is Enqueue's own record."""
 
     def __init__(
-        self, call: Call, interpreter: Interpreter, wait: Target, variables: Callable[[], Parameters], progress: Progress, retry_s: float
+        self, call: Call, interpreter: Engine, wait: Target, variables: Callable[[], Parameters], progress: Progress, retry_s: float
     ) -> None:
         self._call = call
         self._interpreter = interpreter

@@ -13,14 +13,13 @@ from waitline.bridge.call.state import Script, Target
 from waitline.bridge.instructions import fetching
 from waitline.bridge.instructions.contexts import Context
 from waitline.bridge.instructions.fetching import DocumentFailure
-from waitline.bridge.instructions.interpreter import Interpreter
 from waitline.bridge.instructions.outcomes import GoTo
-from waitline.bridge.instructions.scope import Scope
+from waitline.bridge.instructions.scope import Engine, Scope
 
 READ_TIMEOUT = 11200
 
 
-async def hear_whisper(call: Call, conversation: Conversation, interpreter: Interpreter) -> None:
+async def hear_whisper(call: Call, conversation: Conversation, interpreter: Engine) -> None:
     """Run the whisper document and those it redirects to, to the end of the last."""
     target = conversation.whisper
     while target is not None:

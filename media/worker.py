@@ -52,6 +52,7 @@ NICENESS = -15
 _LINK_BYTES = 1 << 18
 _MAX_DESCRIPTORS = 4
 _LAZY_EVENTS = 4096
+_LAZY_ROUNDS = 8
 _PR_SET_PDEATHSIG = 1
 
 
@@ -81,8 +82,11 @@ class Worker:
         for descriptor in (link.fileno(), lifeline, self._ticker.fd):
             self.wire.urgent.register(descriptor, select.EPOLLIN)
 
-    def run(self) -> None:
-        """Serve until the lifeline is cut."""
+    def run(self, commands: Sequence[Command] = ()) -> None:
+        """Obey the first commands, then serve until the lifeline is cut."""
+        for command in commands:
+            self.table.command(command)
+        self._flush()
         poll = self.wire.urgent.poll
         while self._turn(poll()):
             if self.outbox:
@@ -114,12 +118,20 @@ class Worker:
             self.table.skip(due - 1)
         for tick in range(self.table.now + 1, due + 1):
             self.table.tick(tick)
+        self._read_lazy()
+
+    def _read_lazy(self) -> None:
+        """Read what has come to the sockets that nobody waits on: all of it, but of each no more than so many packets a tick."""
         at_s = self._clock.now()
         ports = self.wire.ports
-        for descriptor, _ in self.wire.lazy.poll(0, _LAZY_EVENTS):
-            port = ports.get(descriptor)
-            if port is not None:
-                self._read(port, at_s)
+        for _ in range(_LAZY_ROUNDS):
+            events = self.wire.lazy.poll(0, _LAZY_EVENTS)
+            if not events:
+                return
+            for descriptor, _ in events:
+                port = ports.get(descriptor)
+                if port is not None:
+                    self._read(port, at_s)
 
     def _read(self, port: Port, at_s: float) -> None:
         """Take one datagram; if there are more, epoll says so again. What one peer sends can so not starve the rest."""
@@ -194,17 +206,17 @@ class Worker:
         self._link = None
 
 
-def await_configure(link: socket.socket, lifeline: int) -> Configure | None:
-    """Wait for control's first message; None if the parent or control goes first."""
+def await_configure(link: socket.socket, lifeline: int) -> tuple[Configure, list[Command]] | None:
+    """Wait for control's first batch: Configure, and what it says already besides; None if the parent or control goes first."""
     poll = select.poll()
     for descriptor in (link.fileno(), lifeline):
         poll.register(descriptor, select.POLLIN)
     poll.poll()
     with contextlib.suppress(BlockingIOError):
         data = link.recv(_LINK_BYTES)
-        if data:
-            messages = [message for message in decode(data) if isinstance(message, Configure)]
-            return messages[0] if messages else None
+        commands = [message for message in decode(data) if isinstance(message, Command)] if data else []
+        if commands and isinstance(commands[0], Configure):
+            return commands[0], commands[1:]
     return None
 
 
@@ -253,9 +265,10 @@ def main(argv: Sequence[str]) -> None:
     link = socket.socket(fileno=options.link)
     link.setblocking(False)
     store = map_frames(options.frames)
-    configure = await_configure(link, options.lifeline)
-    if configure is None:
+    first = await_configure(link, options.lifeline)
+    if first is None:
         return
+    configure, commands = first
     filters = kernel_filter.works()
     worker = Worker(link, options.lifeline, store, configure, clock=SystemClock(), filters=filters)
     ports = f"ports {configure.first_port}-{configure.last_port}"
@@ -263,7 +276,7 @@ def main(argv: Sequence[str]) -> None:
     gc.collect()
     gc.freeze()
     gc.disable()
-    worker.run()
+    worker.run(commands)
 
 
 if __name__ == "__main__":

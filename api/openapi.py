@@ -44,6 +44,7 @@ def document(routes: Sequence[Route], open_routes: Sequence[OpenRoute]) -> Schem
         "components": {
             "securitySchemes": {"basic": {"type": "http", "scheme": "basic"}},
             "schemas": {"Error": shapes.ERROR},
+            "responses": {status: _refusal(text) for status, text in REFUSALS.items()},
         },
     }
 
@@ -54,7 +55,7 @@ def _operation(route: Route) -> Schema:
         "operationId": _operation_id(route.method, route.path),
         "security": [{"basic": []}],
         "parameters": _path_parameters(route.full_path) + (_query_parameters(route.params) if route.method == "GET" else []),
-        "responses": {**_success(route), **{status: _refusal(text) for status, text in REFUSALS.items()}},
+        "responses": {**_success(route), **{status: _refused(status) for status in REFUSALS}},
     }
     if route.method == "POST":
         operation["requestBody"] = {"required": _needs_body(route), "content": {FORM: {"schema": _form(route.params)}}}
@@ -63,7 +64,7 @@ def _operation(route: Route) -> Schema:
 
 def _open_operation(route: OpenRoute) -> Schema:
     content = {route.content_type: {"schema": route.answer}}
-    others = {str(s): {"description": "See the body"} if s == 503 else _refusal(REFUSALS[str(s)]) for s in route.other_statuses}
+    others = {str(s): {"description": "See the body"} if s == 503 else _refused(str(s)) for s in route.other_statuses}
     return {
         "summary": route.summary,
         "operationId": _operation_id("get", route.path),
@@ -81,6 +82,10 @@ def _success(route: Route) -> Schema:
 
 def _refusal(text: str) -> Schema:
     return {"description": text, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+
+
+def _refused(status: str) -> Schema:
+    return {"$ref": f"#/components/responses/{status}"}
 
 
 def _path_parameters(path: str) -> list[Schema]:

@@ -71,4 +71,4 @@ ROUTES = (
 
 
 def as_text(document: Schema) -> str:
-    return json.dumps(document, indent=1, sort_keys=True)
+    return json.dumps(document)

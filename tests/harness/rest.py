@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -135,8 +135,8 @@ class Rest:
     async def get(self, path: str, **query: object) -> Reply:
         return await self.request("GET", path + ("?" + urlencode(query) if query else ""))
 
-    async def post(self, path: str, form: dict[str, Any] | Sequence[tuple[str, Any]] = (), **more: Any) -> Reply:
-        return await self.request("POST", path, data=urlencode([*(form.items() if isinstance(form, dict) else form), *more.items()]))
+    async def post(self, path: str, form: Mapping[str, Any] | Sequence[tuple[str, Any]] = (), **more: Any) -> Reply:
+        return await self.request("POST", path, data=urlencode([*(form.items() if isinstance(form, Mapping) else form), *more.items()]))
 
     async def delete(self, path: str) -> Reply:
         return await self.request("DELETE", path)
@@ -156,8 +156,6 @@ class Rest:
             return Reply(response.status, body, response.headers)
 
     def _full(self, path: str) -> Any:
-        from yarl import URL
-
         full = path if path.startswith(BASE) else path[1:] if path.startswith("//") else f"{BASE}/Accounts/{self.account.sid}{path}"
         return URL(full, encoded=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -166,7 +167,7 @@ MOMENTS = [datetime(2026, 3, day, 12, 0, 0, 500_000, tzinfo=UTC) for day in (1, 
 def test_calls_are_filtered(query, expected):
     async def story():
         async with rest() as api:
-            more = [{"status": "busy"}, {"to": "+15550002"}, {"from_": "sip:a@b", "parent_call_sid": "CA" + "5" * 32}]
+            more: list[dict[str, Any]] = [{"status": "busy"}, {"to": "+15550002"}, {"from_": "sip:a@b", "parent_call_sid": "CA" + "5" * 32}]
             calls = [
                 api.call(live=False, **{"status": "completed", "start_time": at, "end_time": at, **given})
                 for at, given in zip(MOMENTS, more, strict=True)

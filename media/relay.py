@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from waitline.media.rtp import FRAME_SAMPLES, HEADER, MARKER, payload_bounds
-from waitline.media.sequence import MAX_MISORDER
+from waitline.media.sequence import MAX_DROPOUT, MAX_MISORDER
 
 if TYPE_CHECKING:
     from waitline.media.leg import Leg
@@ -72,9 +72,11 @@ class Relay:
         if ssrc != self._ssrc:
             self._ssrc = ssrc
             self.stale = True
-        elif step == 0 or step > 0x8000:
+        elif step == 0 or step >= 0x8000:
             if not self._is_restart(sequence, step):
                 return False
+            self.stale = True
+        elif step > MAX_DROPOUT:
             self.stale = True
         self._highest = sequence
         self._probation = _NONE

@@ -153,7 +153,7 @@ class Rig:
         self.run(4 * count)
 
     def receive(self, leg=1, packet: RtpPacket | bytes | None = None, *, source=PEER, at_s=None):
-        data = bytes(RtpPacket(0, 0x0102, 0, 9, b"\x33" * 160) if packet is None else packet)
+        data = bytes(RtpPacket(0, 0x0140, 0, 9, b"\x33" * 160) if packet is None else packet)
         at_s = self.table.now / 200 if at_s is None else at_s
         self.table.datagram(leg, memoryview(bytearray(data)), len(data), source, at_s)
 

@@ -8,7 +8,8 @@ import waitline
 
 WANTED = {"waitline.bridge.config", "waitline.api.app", "waitline.media.table", "waitline.cli"}
 
-names = [module.name for module in pkgutil.walk_packages(waitline.__path__, "waitline.")]
+# migrations are run by Alembic, in a context of its making
+names = [module.name for module in pkgutil.walk_packages(waitline.__path__, "waitline.") if ".migrations." not in module.name]
 for name in names:
     importlib.import_module(name)
 sys.stderr.write(f"{len(names)} modules imported from {waitline.__path__[0]}\n")

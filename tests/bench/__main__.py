@@ -19,10 +19,10 @@ def main() -> int:
         summary = program.read_text().partition('"""')[2].partition("\n")[0]
         print(f"\n== {program.stem}: {summary}", flush=True)
         try:
-            code = subprocess.run([sys.executable, str(program), *sys.argv[1:]], timeout=LIMIT_S).returncode
+            code = str(subprocess.run([sys.executable, str(program), *sys.argv[1:]], timeout=LIMIT_S).returncode)
         except subprocess.TimeoutExpired:
             code = f"no end within {LIMIT_S} s"
-        if code:
+        if code != "0":
             failed.append(program.stem)
             print(f"== {program.stem} failed: {code}", flush=True)
     return 1 if failed else 0

@@ -89,6 +89,7 @@ def test_equality_ignores_the_spelling_of_names_and_not_the_order():
     assert headers("v: x", "t: y") == headers("Via: x", "TO: y")
     assert headers("v: x", "t: y") != headers("t: y", "v: x")
     assert headers() != "headers"
+    assert repr(headers("v: x")) == "Headers([('v', 'x')])"
 
 
 @pytest.mark.parametrize(

@@ -52,11 +52,11 @@ def test_rfc_2543_clients_pass_without(line):
     ],
 )
 def test_an_unsound_request_is_named_and_can_be_answered(old, new, why):
-    bad = request(OPTIONS.replace(old, new, 1))
+    bad: Request = request(OPTIONS.replace(old, new, 1))
     with pytest.raises(MalformedRequest, match=why) as caught:
         validate_request(bad)
     assert caught.value.status == 400
-    assert caught.value.salvage is bad
+    assert caught.value.salvage == bad
     assert bytes(Response.make(bad, 400, to_tag="x")).startswith(
         b"SIP/2.0 400 Bad Request\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\n"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import cast
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -61,7 +62,7 @@ class Play:
         elif kind == "octets":
             lab.receive(value)  # type: ignore[arg-type]
         elif kind == "cut":
-            data, at, junk = value  # type: ignore[misc]
+            data, at, junk = cast(tuple[bytes, int, bytes], value)
             lab.receive(data[:at] + junk + data[at + len(junk) :])
         elif kind == "answer our":
             self.answer_something(value)  # type: ignore[arg-type]

@@ -19,10 +19,10 @@ from waitline.bridge.sip.message import Request
 TARGET = "sip:agent@192.0.2.9:5070"
 
 
-def calling(lab: Lab, **options: str) -> tuple[str, Request]:
+def calling(lab: Lab) -> tuple[str, Request]:
     """We call; returns (handle, our INVITE)."""
     flow = lab.flow
-    handle = lab.ua.invite(TARGET, flow, lab.now, from_='"Q" <sip:q@x>', to=TARGET, body=OFFER, **options)
+    handle = lab.ua.invite(TARGET, flow, lab.now, from_='"Q" <sip:q@x>', to=TARGET, body=OFFER)
     (invite,) = lab.drain()
     assert isinstance(invite, Request)
     return handle, invite

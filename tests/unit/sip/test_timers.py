@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+from functools import partial
+
 from waitline.bridge.sip.timers import TimerQueue, Timers
+
+
+def note(fired: list[str], name: str, _now: float) -> None:
+    fired.append(name)
 
 
 def test_timers_fire_in_order_and_those_of_one_instant_as_they_were_armed() -> None:
     queue, fired = TimerQueue(), list[str]()
     for at, name in ((2.0, "c"), (1.0, "a"), (1.0, "b"), (9.0, "late")):
-        queue.arm(at, lambda _now, name=name: fired.append(name))
+        queue.arm(at, partial(note, fired, name))
     queue.expire(5.0)
     assert fired == ["a", "b", "c"]
     assert queue.next_at() == 9.0

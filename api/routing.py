@@ -109,10 +109,15 @@ class Route:
     def changes(self) -> bool:
         return self.method != "GET"
 
-    @property
-    def changes_one(self) -> bool:
-        """Changes what its path names, which then has to be done one at a time; a creation need not wait for the one before."""
-        return self.changes and self.path.endswith("}.json")
+    def turn(self, path: str) -> str | None:
+        """The address of the record that requests change one at a time: the one named, or the one created in, which may be about to go.
+
+        None for a reader, and for what is created in an account: that need not wait for anything.
+        """
+        named, _, creates = self.path.rpartition("}")
+        if not self.changes or named.count("{") < (1 if creates == ".json" else 2):
+            return None
+        return "/".join(path.removesuffix(".json").split("/")[: (BASE + named).count("/") + 1]) + ".json"
 
 
 def entry(route: Route) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -120,7 +125,8 @@ def entry(route: Route) -> Callable[[web.Request], Awaitable[web.Response]]:
 
     async def handle(request: web.Request) -> web.Response:
         ask = await _admit(request, route)
-        async with ask.turns.alone(ask.path) if route.changes_one else nullcontext():
+        turn = route.turn(ask.path)
+        async with ask.turns.alone(turn) if turn else nullcontext():
             answer = await route.handler(ask)
         if answer.body is None:
             return web.Response(status=answer.status)

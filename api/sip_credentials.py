@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from waitline.bridge.sip.digest import ha1
-
 from waitline.api import shapes
 from waitline.api.paging import PAGING, listing
 from waitline.api.params import Param, Pattern, Schema
 from waitline.api.problems import invalid
 from waitline.api.render import Json, address, dates
 from waitline.api.routing import ACCOUNT, Answer, Ask, Route
+from waitline.bridge.sip.digest import ha1
 from waitline.bridge.store.errors import Conflict
 from waitline.bridge.store.records import Credential, CredentialList
 

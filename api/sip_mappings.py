@@ -32,6 +32,8 @@ class Guard:
     param: str
     prefix: str
     index: Callable[[Image], Index[Any]]
+    list_path: str
+    """Where the mapped lists are, under ``/SIP``."""
 
     async def page(self, ask: Ask) -> Answer:
         domain = _domain(ask)
@@ -39,18 +41,24 @@ class Guard:
         return listing(ask, self.key, records, lambda mapping: self.render(ask, mapping))
 
     async def create(self, ask: Ask) -> Answer:
-        domain, sid, now = _domain(ask), ask.given()["list_sid"], ask.services.clock.utc()
+        domain, sid = _domain(ask), ask.given()["list_sid"]
+        async with ask.turns.alone(address(ask.account.sid, "SIP", self.list_path, sid)):  # the list may be about to go
+            mapping = await self._map(ask, domain, sid)
+        return Answer(status=201, body=self.render(ask, mapping))
+
+    async def _map(self, ask: Ask, domain: SipDomain, sid: str) -> DomainMapping:
         target = self.index(ask.services.store.image).get(sid)
         if target is None or target.account_sid != ask.account.sid:
             raise not_found(f"{self.param} {sid}")
         if ask.services.store.image.mappings.find(domain.sid, self.kind, sid) is not None:
             raise ApiError(f"{self.param} {sid} is mapped to domain {domain.sid} already", status=400, code=21231)
+        now = ask.services.clock.utc()
         mapping = DomainMapping(
             sid=sid, account_sid=ask.account.sid, domain_sid=domain.sid, kind=self.kind, friendly_name=target.friendly_name,
             date_created=now, date_updated=now,
         )  # fmt: skip
         await ask.services.store.put(mapping)
-        return Answer(status=201, body=self.render(ask, mapping))
+        return mapping
 
     async def fetch(self, ask: Ask) -> Answer:
         return Answer(body=self.render(ask, self._mapping(ask)))
@@ -109,11 +117,27 @@ def _domain(ask: Ask) -> SipDomain:
 
 
 def _credentials(kind: str, path: str, key: str) -> Guard:
-    return Guard(kind=kind, path=path, key=key, param="CredentialListSid", prefix="CL", index=lambda image: image.credential_lists)
+    return Guard(
+        kind=kind,
+        path=path,
+        key=key,
+        param="CredentialListSid",
+        prefix="CL",
+        list_path="CredentialLists",
+        index=lambda image: image.credential_lists,
+    )
 
 
 def _addresses(kind: str, path: str, key: str) -> Guard:
-    return Guard(kind=kind, path=path, key=key, param="IpAccessControlListSid", prefix="AL", index=lambda image: image.ip_lists)
+    return Guard(
+        kind=kind,
+        path=path,
+        key=key,
+        param="IpAccessControlListSid",
+        prefix="AL",
+        list_path="IpAccessControlLists",
+        index=lambda image: image.ip_lists,
+    )
 
 
 GUARDS = (

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 
 import jsonschema_rs
+import pytest
 from harness.rest import rest
 from harness.virtual_time import run
 
 from waitline.api import openapi, operating, resources
+from waitline.api.render import BASE
+from waitline.api.routing import ACCOUNT
 
 DOCUMENT = openapi.document(resources.ALL, operating.ROUTES)
 
@@ -51,3 +54,26 @@ def test_every_list_has_one_key_beside_the_envelopes():
 def test_only_the_operators_routes_need_no_credentials():
     free = {path for path, item in DOCUMENT["paths"].items() for operation in item.values() if not operation["security"]}
     assert free == {"/healthz", "/readyz", "/metrics", "/openapi.json", "/errors/{code}"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "turn"),
+    [
+        ("GET", "/Queues/{sid}.json", None),
+        ("POST", "/Queues.json", None),
+        ("POST", ".json", ".json"),
+        ("POST", "/Queues/{sid}.json", "/Queues/{sid}.json"),
+        ("DELETE", "/SIP/CredentialLists/{sid}.json", "/SIP/CredentialLists/{sid}.json"),
+        ("POST", "/SIP/CredentialLists/{list_sid}/Credentials.json", "/SIP/CredentialLists/{list_sid}.json"),
+        ("POST", "/SIP/Domains/{domain_sid}/Auth/Calls/CredentialListMappings.json", "/SIP/Domains/{domain_sid}.json"),
+        ("POST", "/Queues/{queue_sid}/Members/{call_sid}.json", "/Queues/{queue_sid}/Members/{call_sid}.json"),
+    ],
+)
+def test_a_change_waits_for_others_of_the_same_record_or_container(method, path, turn):
+    (route,) = [route for route in resources.ALL if (route.method, route.path) == (method, ACCOUNT + path)]
+    assert route.turn(BASE + ACCOUNT + path) == (None if turn is None else BASE + ACCOUNT + turn)
+
+
+def test_creating_an_account_waits_for_nothing():
+    (route,) = [route for route in resources.ALL if (route.method, route.path) == ("POST", "/Accounts.json")]
+    assert route.turn(BASE + "/Accounts.json") is None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from typing import Any
 
 import pytest
 from harness.rest import REALM, Rest, rest
 from harness.virtual_time import run
+
+from waitline.bridge.store.records import DomainMapping
 
 URL = "http://tenant.test/voice"
 PASSWORD = "Correct1Horse"
@@ -224,6 +227,30 @@ def test_a_list_that_is_not_the_accounts_cannot_be_mapped(sid):
             theirs = await _list(api.as_other())
             assert (await api.post(path, CredentialListSid=theirs)).code == 20404
             assert len(api.store.image.mappings) == 0
+
+    run(story())
+
+
+def test_nothing_is_left_of_a_list_that_goes_while_it_is_being_filled_and_mapped():
+    async def story():
+        async with rest() as api:
+            domain, phones, put = await _domain(api), await _list(api), api.store.put
+
+            async def slow_put(*records: object) -> None:
+                await asyncio.sleep(2 if isinstance(records[0], DomainMapping) else 1)
+                await put(*records)
+
+            api.store.put = slow_put  # type: ignore[method-assign]
+            path = f"/SIP/CredentialLists/{phones}"
+            replies = await asyncio.gather(
+                api.post(path + "/Credentials.json", Username="alice", Password=PASSWORD),
+                api.post(f"/SIP/Domains/{domain}/Auth/Calls/CredentialListMappings.json", CredentialListSid=phones),
+                api.delete(path + ".json"),
+                api.post(path + "/Credentials.json", Username="bob", Password=PASSWORD),
+            )
+            assert replies[2].status == 204
+            image = api.store.image
+            assert (len(image.credential_lists), len(image.credentials), len(image.mappings)) == (0, 0, 0)
 
     run(story())
 

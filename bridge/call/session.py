@@ -28,7 +28,7 @@ class MediaSession:
 
     def answer(self, offer_body: bytes) -> bytes:
         """Take an offer and return the answer's body. Raises SipError (488 where no codec is common); then nothing has changed."""
-        negotiated = sdp.answer(sdp.SessionDescription.parse(offer_body), self._local())
+        negotiated = sdp.answer(sdp.SessionDescription.parse(offer_body), self._local(), previous=self._previous())
         if negotiated.description is None:
             raise SipError("no answer to this offer", status=488)
         body = bytes(negotiated.description)
@@ -37,7 +37,7 @@ class MediaSession:
 
     def offer(self) -> bytes:
         """Return our offer's body; the peer's answer is given to ``accept``."""
-        self._offered = sdp.offer(self._local())
+        self._offered = sdp.offer(self._local(), previous=self._previous())
         return bytes(self._offered)
 
     def accept(self, answer_body: bytes) -> None:
@@ -55,12 +55,15 @@ class MediaSession:
     def _local(self) -> sdp.LocalMedia:
         facts = self._facts
         return sdp.LocalMedia(
-            host=facts.host, port=facts.port, rtcp_port=facts.rtcp_port, session_id=facts.session_id, version=facts.version + 1
+            host=facts.host, port=facts.port, rtcp_port=facts.rtcp_port, session_id=facts.session_id, version=facts.version
         )
+
+    def _previous(self) -> sdp.SessionDescription | None:
+        """What we sent last: a new description keeps its session id, and its version where nothing changed."""
+        return sdp.SessionDescription.parse(self._facts.local_sdp.encode()) if self._facts.local_sdp else None
 
     def _agree(self, negotiated: sdp.Negotiated, local: bytes, remote: bytes) -> None:
         facts = self._facts
-        facts.version += 1
         facts.local_sdp, facts.remote_sdp = local.decode(), remote.decode("utf-8", "replace")
         facts.codec = negotiated.codec
         self.direction = negotiated.direction

@@ -113,6 +113,7 @@ class WebhookClient:
         errand = Errand(
             account=request.account_sid, auth_token=request.auth_token, call=request.call_sid, token=request.token or self._new_token(),
             policy=policy_of(target.fragment, self._limits), largest_body=self._limits.document_bytes,
+            largest_audio=self._limits.audio_bytes,
         )  # fmt: skip
         method = "GET" if request.method.upper() == "GET" else "POST"
         return await self._courier.deliver(errand, Hop(method=method, target=target, params=request.params))

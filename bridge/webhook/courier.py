@@ -19,7 +19,7 @@ from waitline.bridge.webhook import signature, urls
 from waitline.bridge.webhook.body import ACCEPTED_ENCODINGS
 from waitline.bridge.webhook.cache import Key, ResponseCache
 from waitline.bridge.webhook.cookies import CookieJars
-from waitline.bridge.webhook.exchange import Headers, HttpRequest, HttpResponse, Transport
+from waitline.bridge.webhook.exchange import Headers, HttpRequest, HttpResponse, Transport, body_limit
 from waitline.bridge.webhook.faults import Failure, Fault
 from waitline.bridge.webhook.policy import RetryPolicy
 
@@ -43,6 +43,11 @@ class Errand:
     """The same for all attempts, so that a server can tell a repetition."""
     policy: RetryPolicy
     largest_body: int
+    largest_audio: int = 0
+
+    def limit(self, content_type: str) -> int:
+        """The most bytes an answer of that type may have."""
+        return body_limit(content_type, body=self.largest_body, audio=self.largest_audio)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +115,9 @@ class Courier:
 
     async def _send(self, errand: Errand, hop: Hop) -> HttpResponse:
         response = await (self._ask(errand, hop) if hop.method == "GET" else self._exchange(errand, hop))
-        if len(response.body) > errand.largest_body:  # kept under another limit
-            raise Failure(Fault.TOO_LARGE, f"more than {errand.largest_body} bytes")
+        limit = errand.limit(response.content_type)
+        if len(response.body) > limit:  # kept under another limit
+            raise Failure(Fault.TOO_LARGE, f"more than {limit} bytes")
         self._cookies.keep(errand.call, hop.url, response.header_values("Set-Cookie"))
         return response
 
@@ -128,12 +134,15 @@ class Courier:
         return response
 
     async def _exchange(self, errand: Errand, hop: Hop, *, extra: Headers = ()) -> HttpResponse:
-        request = HttpRequest(
+        return await self._transport.exchange(self._request(errand, hop, extra))
+
+    def _request(self, errand: Errand, hop: Hop, extra: Headers = ()) -> HttpRequest:
+        return HttpRequest(
             method=hop.method, url=hop.url, headers=self._headers(errand, hop) + extra,
             body=urls.form(hop.form) if hop.method == "POST" else b"",
             connect_s=errand.policy.connect_s, read_s=errand.policy.read_s, largest_body=errand.largest_body,
+            largest_audio=errand.largest_audio,
         )  # fmt: skip
-        return await self._transport.exchange(request)
 
     def _headers(self, errand: Errand, hop: Hop) -> Headers:
         signed = signature.sign(hop.url, hop.form, auth_token=errand.auth_token) if errand.auth_token else None

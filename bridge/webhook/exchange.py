@@ -15,6 +15,11 @@ from typing import Protocol
 Headers = tuple[tuple[str, str], ...]
 
 
+def body_limit(content_type: str, *, body: int, audio: int) -> int:
+    """The most bytes an answer may have, by its type."""
+    return max(body, audio) if content_type.strip().lower().startswith("audio/") else body
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
     """What goes out. ``url`` is in its canonical form (``urls.canonical``), without fragment and user information."""
@@ -28,6 +33,12 @@ class HttpRequest:
     """Between two reads."""
     largest_body: int = 65536
     """In bytes, decompressed; more is Fault.TOO_LARGE."""
+    largest_audio: int = 0
+    """The same for an answer that is audio; 0: no other limit."""
+
+    def limit(self, content_type: str) -> int:
+        """The most bytes an answer of that type may have: a waiting caller's music may be larger than any document."""
+        return body_limit(content_type, body=self.largest_body, audio=self.largest_audio)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,8 +31,9 @@ class MemoryTransport:
                     response = await response
         except TimeoutError as error:
             raise Failure(Fault.READ_TIMEOUT, f"{request.read_s:g} s") from error
-        if len(response.body) > request.largest_body:
-            raise Failure(Fault.TOO_LARGE, f"more than {request.largest_body} bytes")
+        limit = request.limit(response.content_type)
+        if len(response.body) > limit:
+            raise Failure(Fault.TOO_LARGE, f"more than {limit} bytes")
         return response
 
     async def close(self) -> None:

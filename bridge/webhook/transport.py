@@ -112,9 +112,10 @@ async def _note_reuse(session: aiohttp.ClientSession, context: SimpleNamespace, 
 
 
 async def _read(response: aiohttp.ClientResponse, request: HttpRequest) -> bytes:
-    if (response.content_length or 0) > request.largest_body:
-        raise Failure(Fault.TOO_LARGE, f"{response.content_length} bytes, more than {request.largest_body}")
-    body = gatherer(response.headers.get("Content-Encoding", ""), limit=request.largest_body)
+    limit = request.limit(response.headers.get("Content-Type", ""))
+    if (response.content_length or 0) > limit:
+        raise Failure(Fault.TOO_LARGE, f"{response.content_length} bytes, more than {limit}")
+    body = gatherer(response.headers.get("Content-Encoding", ""), limit=limit)
     async for piece in response.content.iter_any():
         body.feed(piece)
     return body.finish()

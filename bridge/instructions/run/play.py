@@ -45,5 +45,6 @@ async def _clip(verb: Play, call: Call) -> Clip:
         kept = services.clips.cached(body_key(call, verb.url))
         if kept is not None:
             return kept
-    reply = await services.webhooks.fetch_audio(verb.url)
+    account = call.account
+    reply = await services.webhooks.fetch_audio(verb.url, account_sid=account.sid, auth_token=account.auth_token)
     return await services.clips.from_audio(reply.key, reply.data, reply.content_type)

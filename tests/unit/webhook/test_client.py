@@ -8,9 +8,11 @@ from harness.virtual_time import run
 from twilio.request_validator import RequestValidator
 from unit.webhook.kit import PARAMS, TOKEN, Desk, always, header, in_turn, request, xml
 
-from waitline.bridge.webhook.client import USER_AGENT, Limits
+from waitline.bridge.webhook.client import USER_AGENT, Limits, WebhookClient
 from waitline.bridge.webhook.exchange import HttpRequest, HttpResponse
 from waitline.bridge.webhook.faults import Failure, Fault
+from waitline.bridge.webhook.memory import MemoryTransport
+from waitline.clock import VirtualClock
 from waitline.errors import WebhookError
 
 REFUSED = Failure(Fault.CONNECTION_REFUSED)
@@ -343,5 +345,22 @@ def test_accounts_and_credentials_do_not_share_answers():
 def test_closing_closes_the_wire():
     async def story() -> None:
         await Desk(always(xml())).client.close()
+
+    run(story())
+
+
+def test_an_answer_that_is_audio_may_be_larger_than_any_document() -> None:
+    music = HttpResponse(status=200, headers=(("Content-Type", "audio/mpeg"),), body=b"x" * 200_000)
+    document = HttpResponse(status=200, headers=(("Content-Type", "text/xml"),), body=b"x" * 200_000)
+
+    async def story() -> None:
+        client = WebhookClient(
+            transport=MemoryTransport(lambda asked: music if asked.url.endswith("/music") else document), clock=VirtualClock(lambda: 0.0)
+        )
+        reply = await client.fetch(request("http://tenant.example/music"))
+        assert len(reply.body) == 200_000
+        with pytest.raises(WebhookError) as caught:
+            await client.fetch(request("http://tenant.example/document"))
+        assert caught.value.code == 11750
 
     run(story())

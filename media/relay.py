@@ -61,7 +61,7 @@ class Relay:
             data[start:end] = bytes(data[start:end]).translate(table)
         target.sequence = (sequence + self._sequence_offset) & 0xFFFF
         target.timestamp = (timestamp + self._timestamp_offset) & 0xFFFFFFFF
-        target.at_frame = frame
+        target.at_frame = frame + 1  # it lies between two frames: what we play after it continues without a hole
         target.packets += 1
         HEADER.pack_into(data, 0, first, payload_type | marker, target.sequence, target.timestamp, target.ssrc)
         return True

@@ -133,7 +133,7 @@ class Rig:
 
     def set_media(self, leg=1, *, codec="PCMU", peer=PEER, payload_type=None, dtmf=101, rtcp_port=0, direction="sendrecv", latch_hosts=()):
         payload_type = {"PCMU": 0, "PCMA": 8}[codec] if payload_type is None else payload_type
-        self.table.command(messages.SetMedia(1, leg, codec, payload_type, dtmf, *peer, rtcp_port, direction, tuple(latch_hosts)))
+        self.table.command(messages.SetMedia(1, leg, codec, payload_type, dtmf, peer[0], peer[1], rtcp_port, direction, tuple(latch_hosts)))
 
     def play(self, *segments, leg=1, report_after=0, after=False):
         self.token += 1

@@ -36,8 +36,8 @@ class ReferenceLeg:
         self._marker = True
         self._program = iter(())
         self._due = False
-        self._waiting = deque()
-        self._ahead = deque()
+        self._waiting: deque = deque()
+        self._ahead: deque = deque()
 
     def play(self, token, segments, report_after):
         self._waiting.clear()

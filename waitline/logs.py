@@ -35,6 +35,7 @@ def set_up(level: str, form: str = "auto", stream: TextIO | None = None) -> None
         logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=True,
     )
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # a traceback for each scanner's bad bytes; handlers log their own
     logging.basicConfig(level=logging.WARNING, stream=out, format="%(levelname)s %(name)s %(message)s")
 
 

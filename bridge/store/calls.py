@@ -1,7 +1,7 @@
 """Calls that a dead process left live.
 
 A server that opens the data holds it alone, so a call that is still live in it has nobody: it is closed, and its place in a queue with it,
-before anybody can list it. How it ended is unknown; the last that is known of it (its record, its events) is taken as its end.
+before anybody can list it. A call of which a live state is kept is control's to go on with or to end. How it ended is unknown; the last that is known of it (its record, its events) is taken as its end.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def _live(driver: Driver, calls: Codec[CallRecord]) -> list[CallRecord]:
     names = ", ".join(f'"{name}"' for name in calls.kind.read)
     # The literal list is what the partial index is made for; parameters would not match it.
     statuses = ", ".join(f"'{status}'" for status in LIVE_STATUSES)
-    return [calls.decode(row) for row in driver.query(f'SELECT {names} FROM "calls" WHERE status IN ({statuses})')]
+    unkept = "sid NOT IN (SELECT key FROM live_states WHERE kind='call')"
+    return [calls.decode(row) for row in driver.query(f'SELECT {names} FROM "calls" WHERE status IN ({statuses}) AND {unkept}')]
 
 
 def _last_seen(driver: Driver, call: CallRecord) -> datetime:

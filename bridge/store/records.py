@@ -233,4 +233,18 @@ class CallEvent:
     """response_code, content_type, body, duration_ms, error_code"""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveState:
+    """Something that is going on, as plain data, for the control process that takes over: gone when it is over.
+
+    The data is its owner's, ``version`` the form it is written in.
+    """
+
+    kind: str
+    """call | member | callback | registration"""
+    key: str
+    version: int
+    data: dict[str, Any] = field(repr=False)
+
+
 SECRET_FIELDS = {Account: ("auth_token",), Credential: ("ha1_md5", "ha1_sha256")}

@@ -31,6 +31,7 @@ from waitline.bridge.store.records import (
     IncomingPhoneNumber,
     IpAccessControlList,
     IpAddress,
+    LiveState,
     Notification,
     Queue,
     QueueEventRecord,
@@ -118,6 +119,7 @@ KINDS: dict[type, Kind] = {
         _kept(DomainMapping, "domain_mappings", key=("domain_sid", "kind", "sid")),
         _kept(CallRecord, "calls"),
         _kept(Notification, "notifications"),
+        _kept(LiveState, "live_states", key=("kind", "key")),
         _log(QueueEventRecord, "queue_events"),
         _log(CallEvent, "call_events"),
     )

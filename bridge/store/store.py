@@ -33,7 +33,7 @@ from waitline.bridge.store.errors import StoreError
 from waitline.bridge.store.history import Filter, History
 from waitline.bridge.store.image import Image
 from waitline.bridge.store.opening import Opened, Place, open_data
-from waitline.bridge.store.records import CallEvent, CallRecord, Notification, QueueEventRecord
+from waitline.bridge.store.records import CallEvent, CallRecord, LiveState, Notification, QueueEventRecord
 from waitline.bridge.store.schema import KINDS
 from waitline.bridge.store.writer import Ask, InlineWriter, Job, Journal, StoreFailure, ThreadWriter, Write, Writer
 from waitline.clock import Clock
@@ -41,7 +41,7 @@ from waitline.errors import BridgeError, ConfigError
 
 R = TypeVar("R")
 T = TypeVar("T")
-Appendable = CallRecord | QueueEventRecord | Notification | CallEvent
+Appendable = CallRecord | QueueEventRecord | Notification | CallEvent | LiveState
 OnFailure = Callable[[StoreFailure], None]
 Content = dict[type, list[Any]]
 """All records of each kind in the image."""
@@ -161,10 +161,24 @@ class Store:
 
         Never fails for the database's sake: the row is kept and tried again, and ``on_failure`` hears of it.
         """
+        self._append(self._row(record))
+
+    def drop(self, kind: str, key: str) -> None:
+        """Forget a live state, in the order of the appends."""
+        self._append(Row(KINDS[LiveState].table.name, self._deletes[LiveState], (kind, key)))
+
+    async def live_states(self, kind: str) -> list[LiveState]:
+        """Return what is going on, the oldest first; for a control that takes over. Raises StoreUnavailable."""
+        table = KINDS[LiveState]
+        sql = f"{select_sql(table).partition(' ORDER')[0]} WHERE kind={self._opened.driver.mark} ORDER BY serial"
+        rows = await self._ask(lambda driver: driver.query(sql, (kind,)))
+        return [self._codecs[LiveState].decode(row) for row in rows]
+
+    def _append(self, row: Row) -> None:
         self._check_open()
         if not self._appended:
             self._loop.call_soon(self._flush)  # what one turn of the loop appends is one submission
-        self._appended.append(self._row(record))
+        self._appended.append(row)
         if len(self._appended) >= ROWS_IN_SUBMISSION:  # a flood within one turn, such as a drain: keep transactions short
             self._flush()
 

@@ -10,7 +10,7 @@ import pytest
 from unit.store.kit import AC, NOW, Database, account, call, call_event, notification, one_of_each, phone_number, queue, queue_event, sid
 
 from waitline.bridge.store import Conflict, Filter, Store
-from waitline.bridge.store.records import CallEvent, CallRecord, Notification, Queue, QueueEventRecord
+from waitline.bridge.store.records import CallEvent, CallRecord, LiveState, Notification, Queue, QueueEventRecord
 from waitline.errors import ApiError, BridgeError, ConfigError
 
 
@@ -346,6 +346,22 @@ def test_close_writes_what_was_appended_a_moment_ago(database: Database):
         await store.close()
         store = await database.open()
         assert await store.get(CallRecord, call().sid) == call()
+        await store.close()
+
+    database.run(story())
+
+
+def test_what_is_going_on_is_kept_in_order_replaced_and_dropped(database: Database):
+    async def story():
+        store = await database.open()
+        store.append(LiveState(kind="call", key="CA1", version=1, data={"index": 0}))
+        store.append(LiveState(kind="call", key="CA2", version=1, data={}))
+        store.append(LiveState(kind="member", key="CA1", version=1, data={}))
+        store.append(LiveState(kind="call", key="CA1", version=1, data={"index": 3}))
+        store.drop("call", "CA2")
+        await store.durable()
+        assert [(state.key, state.data) for state in await store.live_states("call")] == [("CA1", {"index": 3})]
+        assert [state.key for state in await store.live_states("member")] == ["CA1"]
         await store.close()
 
     database.run(story())

@@ -48,6 +48,7 @@ _TABLES = {
         "serial sid account_sid call_sid log:int error_code:int message_text message_date:int request_method request_url "
         "request_variables response_body date_created:int date_updated:int"
     ),
+    "live_states": "serial kind key version:int data",
     "queue_events": "id account_sid queue_sid call_sid at:int kind detail",
     "call_events": "id account_sid call_sid at:int request response",
 }
@@ -69,6 +70,7 @@ _UNIQUE = [
     ("domain_mappings_domain_sid_kind_sid_key", "domain_mappings", "domain_sid kind sid"),
     ("calls_sid_key", "calls", "sid"),
     ("notifications_sid_key", "notifications", "sid"),
+    ("live_states_kind_key_key", "live_states", "kind key"),
 ]
 _INDEXES = [
     ("calls_account", "calls", "account_sid serial"),

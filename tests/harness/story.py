@@ -1,0 +1,298 @@
+"""The whole platform in virtual time: the engine's own code, with wires, store, clips and tenant in memory.
+
+::
+
+    def test_a_caller_hears_its_wait_application() -> None:
+        async def story(story: Story) -> None:
+            story.tenant.on("/voice", "<Enqueue waitUrl='/wait'>support</Enqueue>")
+            story.tenant.on("/wait", say(400))
+            caller = story.phone("alice")
+            await caller.calls(NUMBER)
+            await caller.hears(400)
+
+        play(story)
+
+``play`` runs the story, hangs up what is left, and fails where the platform logged an error, lost a clip's hold, a queue's seat or a media
+leg: so each story is a leak test too. ``play(story, wait_retry_s=5)`` passes settings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from ipaddress import ip_network
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import structlog
+from aiohttp import BasicAuth
+from aiohttp.test_utils import TestClient, TestServer
+
+from harness import virtual_time
+from harness.audio import tone
+from harness.story_ear import MUSIC, RINGING, SILENCE, Ear, Known
+from harness.story_phone import Phone
+from harness.story_tenant import HOST, Tenant
+from waitline.bridge.config import Address, Config
+from waitline.bridge.queues.queue import MemberView
+from waitline.bridge.sids import CallSid, QueueSid
+from waitline.bridge.sip.flow import Flow
+from waitline.bridge.store.accounts import create_account
+from waitline.bridge.store.records import Account, CallRecord, IncomingPhoneNumber, Notification, Queue
+from waitline.bridge.store.store import Store
+from waitline.bridge.webhook.client import Limits, WebhookClient
+from waitline.bridge.webhook.memory import MemoryTransport
+from waitline.clock import VirtualClock
+from waitline.control import Control, Ports
+from waitline.media.clip_maker import InlineMaker
+from waitline.media.clips import ClipLibrary
+from waitline.media.frame_store import FrameStore
+from waitline.media.memory import MemoryMedia
+from waitline.media.plane import MediaPlane
+from waitline.media.speech import Spoken
+
+NUMBER = "+15550100"
+PHONES = ip_network("198.51.100.0/24")
+PLATFORM = ("192.0.2.1", 5060)
+STORE_FRAMES = 12_000  # four minutes of clips
+KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+
+
+class ToneSpeech:
+    """Speaks "400 Hz for 2.0 s" as just that; any other text as a second of 3000 Hz."""
+
+    def languages(self) -> tuple[str, ...]:
+        return ("en-US",)
+
+    def synthesise(self, text: str, voice: str, language: str) -> Spoken:
+        words = text.split()
+        if len(words) == 5 and words[1] == "Hz":
+            return Spoken(tone(float(words[0]), float(words[3])), 8000, None)
+        return Spoken(tone(3000, 1.0), 8000, None)
+
+
+@dataclass(frozen=True)
+class RestReply:
+    status: int
+    body: Any
+
+    def __getitem__(self, name: str) -> Any:
+        return self.body[name]
+
+
+class Story:
+    """The platform, a tenant, and as many phones as it takes."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.clock = VirtualClock(self.loop.time)
+        self.random = random.Random(1)
+        self.tenant = Tenant()
+        self.platform = PLATFORM
+        self.phones: dict[tuple[str, int], Phone] = {}
+        self.lost_sip: Callable[[bytes], bool] = lambda _data: False
+        """Which datagrams of the platform's SIP never arrive."""
+        self._settings = settings
+        self._log = structlog.testing.LogCapture()
+        self._rest: TestClient[Any, Any] | None = None
+        self._faults: list[str] = []
+        self.may_fail = False
+        """Errors in the log are part of the story."""
+
+    # --- beginning and end
+
+    async def __aenter__(self) -> Self:
+        structlog.configure(processors=[structlog.contextvars.merge_contextvars, self._log])
+        self.loop.set_exception_handler(lambda _loop, context: self._faults.append(str(context.get("exception") or context)))
+        self.config = Config(sip=Address(*PLATFORM), sip_trust=(PHONES,), rtp_host=PLATFORM[0], **self._settings)
+        self.store = await Store.open(":memory:", clock=self.clock, key=KEY, inline=True, refresh_s=None)
+        self._frames = FrameStore.in_memory(STORE_FRAMES)
+        self.clips = ClipLibrary(self._frames, InlineMaker(self._frames, ToneSpeech()), clock=self.clock)
+        self.media = MemoryMedia(self._frames.frames, random=self.random, host=PLATFORM[0])
+        self.plane = MediaPlane([self.media], host=PLATFORM[0], random=self.random)
+        self.control = Control(self._ports())
+        self.control.endpoint.attach_wire(self, PLATFORM)
+        self._known = self._own_sounds()
+        self.account = await self.opens_account("tenant a")
+        await self.has_number(NUMBER, voice_url="/voice")
+        return self
+
+    def _ports(self) -> Ports:
+        webhooks = WebhookClient(transport=MemoryTransport(self.tenant.take), clock=self.clock, limits=Limits.of(self.config))
+        return Ports(
+            clock=self.clock, config=self.config, random=self.random, store=self.store, plane=self.plane, clips=self.clips,
+            webhooks=webhooks, realm="waitline", nonce_key=bytes(32), random_bytes=self.random.randbytes,
+        )  # fmt: skip
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for phone in self.phones.values():
+            phone.stops_talking()
+        if self._rest is not None:
+            await self._rest.close()
+        await self.control.close()
+        held = [entry.clip.key for entry in self.clips._entries.values() if entry.holds]
+        legs = self.plane.stats["legs"]
+        self.control.endpoint.close()
+        await self.clips.close()
+        await self.plane.close()
+        await self.store.close()
+        structlog.reset_defaults()
+        if error is None:
+            self._check(held, legs)
+
+    def _check(self, held: list[str], legs: float) -> None:
+        errors = [entry for entry in self._log.entries if entry["log_level"] in ("error", "critical")]
+        assert self.may_fail or not (errors or self._faults), f"the platform logged {errors} {self._faults}"
+        totals = self.control.queues.totals()
+        assert (totals.waiting, totals.claimed) == (0, 0), "members have outlived their calls"
+        assert not len(self.control.switchboard), "calls have outlived their ends"
+        assert not legs, "media legs were not given back"
+        assert not held, f"clips are still held: {held}"
+
+    # --- time
+
+    def now(self) -> float:
+        return self.loop.time()
+
+    async def passes(self, seconds: float) -> None:
+        """Let that much time pass."""
+        await asyncio.sleep(seconds)
+
+    # --- wires
+
+    def send(self, data: bytes, flow: Flow) -> None:
+        """Take a datagram of the platform's (see net.endpoint.Wire)."""
+        phone = self.phones.get(flow.remote)
+        if phone is not None and not self.lost_sip(data):
+            self.loop.call_soon(phone.take_sip, data)
+
+    def send_sip(self, data: bytes, source: tuple[str, int]) -> None:
+        self.loop.call_soon(self.control.endpoint.datagram, data, Flow("udp", PLATFORM, source))
+
+    def send_rtp(self, packet: bytes, source: tuple[str, int], to: tuple[str, int]) -> None:
+        self.media.inject(packet, source, to[1])
+
+    # --- who takes part
+
+    def phone(self, name: str, *, listens: bool = True) -> Phone:
+        """A phone at an address of its own; one that does not listen costs nothing while time passes."""
+        index = len(self.phones) + 1
+        host = f"198.51.100.{index}"
+        phone = Phone(self, name, f"+1555020{index:02}", host, Ear(self.now, self._known))
+        self.phones[phone.address] = phone
+        if listens:
+            self.media.listen(phone.rtp, lambda packet, _source: phone.ear.take(packet))
+        return phone
+
+    async def caller_waits(self, name: str, *, number: str = NUMBER, listens: bool = True) -> Phone:
+        """A phone that calls and is in a queue when this returns."""
+        phone = self.phone(name, listens=listens)
+        await phone.calls(number)
+        await self.passes(0.02)
+        assert self.control.queues.view(CallSid(self.sid_of(phone))), f"{name} is in no queue"
+        return phone
+
+    async def opens_account(self, name: str) -> Account:
+        return await create_account(self.store, name, clock=self.clock, random_bytes=self.random.randbytes)
+
+    async def has_number(self, number: str, *, account: Account | None = None, **fields: Any) -> IncomingPhoneNumber:
+        """Give the tenant a number; URLs may be paths of its server."""
+        now = self.clock.utc()
+        fields = {name: _absolute(value) for name, value in fields.items()}
+        record = IncomingPhoneNumber(
+            sid=self.control.sids.new("PN"),
+            account_sid=(account or self.account).sid,
+            phone_number=number,
+            friendly_name=number,
+            date_created=now,
+            date_updated=now,
+            **fields,
+        )
+        await self.store.put(record)
+        return record
+
+    async def changes_number(self, number: str = NUMBER, **fields: str) -> None:
+        """Change a number's URLs: ``voice_url``, ``voice_fallback_url``, ``status_callback`` …"""
+        record = self.store.image.numbers.by_number(number)
+        assert record is not None
+        await self.store.put(replace(record, **{name: _absolute(value) for name, value in fields.items()}))
+
+    async def has_queue(self, name: str = "support", *, max_size: int = 1000, wait_retry_s: float = 0.0) -> Queue:
+        """Make a queue as REST would."""
+        queue = await self.control.directory.create(self.account.sid, name, max_size=max_size)
+        if wait_retry_s:
+            queue = replace(queue, wait_retry_s=wait_retry_s)
+            await self.store.put(queue)
+        return queue
+
+    # --- looking inside
+
+    def sid_of(self, phone: Phone) -> str:
+        """The CallSid of the phone's newest call, while it is up."""
+        return next(call.sid for call in self.control.switchboard if call.state.sip.call_id == phone.call_id)
+
+    def queue(self, name: str = "support") -> Queue:
+        queue = self.control.directory.find(self.account.sid, name)
+        assert queue is not None, f"there is no queue {name}"
+        return queue
+
+    def members(self, name: str = "support") -> list[str]:
+        """The CallSids that wait, from the front."""
+        return [view.member.call for view in self._views(name)]
+
+    def _views(self, name: str) -> tuple[MemberView, ...]:
+        return self.control.queues.snapshot(QueueSid(self.queue(name).sid), limit=1000).members
+
+    async def notifications(self, account: Account | None = None) -> list[Notification]:
+        """What the tenant was told of, the oldest first."""
+        found, _ = await self.store.page(Notification, account_sid=(account or self.account).sid, limit=1000)
+        return list(reversed(found))
+
+    async def codes(self) -> list[int]:
+        return [entry.error_code for entry in await self.notifications()]
+
+    async def record(self, call_sid: str) -> CallRecord:
+        found = await self.store.get(CallRecord, call_sid)
+        assert found is not None
+        return found
+
+    # --- REST
+
+    async def rest(self, method: str, path: str, form: Mapping[str, str] | None = None, *, account: Account | None = None) -> RestReply:
+        """Ask the REST interface over loopback; ``path`` begins after the account's own, such as ``/Queues.json``."""
+        owner = account or self.account
+        if self._rest is None:
+            self._rest = TestClient(TestServer(self.control.app))
+            await self._rest.start_server()
+        auth = BasicAuth(owner.sid, owner.auth_token)
+        async with self._rest.request(method, f"/2010-04-01/Accounts/{self.account.sid}{path}", data=form, auth=auth) as response:
+            return RestReply(response.status, await response.json() if response.content_type == "application/json" else None)
+
+    def _own_sounds(self) -> dict[str, Known]:
+        """Payload → name of the platform's own sounds, for both codecs."""
+        known: dict[str, Known] = {}
+        for index, codec in enumerate(("PCMU", "PCMA")):
+            frames = self._frames.frames[index]
+            names: Known = {}
+            for clip, name in ((self.clips.ringback, RINGING), (self.clips.default_music, MUSIC)):
+                names |= {frames[at].tobytes(): name for at in range(clip.start, clip.start + clip.frames)}
+            names[np.asarray(frames[0]).tobytes()] = SILENCE
+            known[codec] = names
+        return known
+
+
+def _absolute(value: Any) -> Any:
+    return HOST + value if isinstance(value, str) and value.startswith("/") else value
+
+
+def play(tell: Callable[[Story], Awaitable[None]], **settings: Any) -> None:
+    """Run a story to its end on a virtual loop of its own."""
+
+    async def told() -> None:
+        async with Story(**settings) as story:
+            await tell(story)
+
+    virtual_time.run(told())

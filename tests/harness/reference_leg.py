@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import count
+from typing import Any
 
 FRAMES_OF_STORE = 90
 
@@ -36,8 +37,8 @@ class ReferenceLeg:
         self._marker = True
         self._program = iter(())
         self._due = False
-        self._waiting: deque = deque()
-        self._ahead: deque = deque()
+        self._waiting: deque[tuple[Any, ...]] = deque()
+        self._ahead: deque[int] = deque()
 
     def play(self, token, segments, report_after):
         self._waiting.clear()

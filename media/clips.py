@@ -108,6 +108,18 @@ class ClipLibrary:
         job = Job("speech", text.encode("utf-8", errors="replace"), voice=voice, language=language)
         return await self._clip(f"speech {language} {voice} {text}", job)
 
+    def adopt(self, key: str, start: int, frames: int) -> Clip | None:
+        """A clip of a control before this one, still in the store and perhaps playing; None where its frames are somebody else's now."""
+        clip = Clip(key=key, start=start, frames=frames)
+        if self._is_built_in(clip):
+            return clip
+        if (entry := self._entries.get(key)) is not None:
+            return entry.clip if entry.clip.start == start else None
+        if not self._store.reserve(start, frames):
+            return None
+        self._used += frames
+        return self._enter(key, Made(start, frames, None))
+
     def acquire(self, clip: Clip) -> Clip:
         """Hold it: not evicted until released as often. BridgeError if it is gone, as it may be once its lease is over."""
         if (entry := self._entry(clip)) is not None:

@@ -77,6 +77,15 @@ class Extents:
         self._runs[at : at + 1] = [(start + length, have - length)] if have > length else []
         return start
 
+    def reserve(self, start: int, length: int) -> bool:
+        """Take exactly this run; False if any of it is in use."""
+        for at, (first, have) in enumerate(self._runs):
+            if first <= start and start + length <= first + have:
+                rest = [(first, start - first), (start + length, first + have - start - length)]
+                self._runs[at : at + 1] = [run for run in rest if run[1]]
+                return True
+        return False
+
     def release(self, start: int, length: int) -> None:
         """Give a run back. ValueError if any of it is free already or was never ours: a double release must not pass unseen."""
         at = bisect_left(self._runs, (start, 0))
@@ -131,6 +140,10 @@ class FrameStore:
         if start is None:
             raise MediaUnavailable(f"no room for {frames} frames in the frame store: {self.free} are free, in pieces")
         return start
+
+    def reserve(self, start: int, frames: int) -> bool:
+        """Take these very frames: a control before this one had them, and a leg may be playing them. False if they are in use here."""
+        return self._extents.reserve(start, frames)
 
     def release(self, start: int, frames: int) -> None:
         """Give frames back. ValueError if they were not allocated."""

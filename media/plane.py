@@ -29,8 +29,11 @@ from waitline.media.messages import (
     ClipEnded,
     CloseLeg,
     Command,
+    Dump,
+    Dumped,
     HandedOver,
     HandOver,
+    LegState,
     Opened,
     OpenFailed,
     OpenLeg,
@@ -201,7 +204,8 @@ class MediaPlane:
         self._legs: dict[int, MediaLeg] = {}
         self._load = [0] * len(links)
         self._next_leg = first_leg
-        self._token = 0
+        self._token = epoch << 32  # larger than any token of a control before this one
+        self._survey: list[tuple[int, LegState]] = []
         self._answers: dict[tuple[str, int], asyncio.Future[Report]] = {}
         self._descriptors: dict[int, list[int]] = {}
         self._held_back: dict[int, list[Command]] = {}
@@ -226,6 +230,25 @@ class MediaPlane:
         except BaseException:  # cancelled, late or refused: the worker must not keep what nobody holds
             leg.close()
             raise
+        return leg
+
+    async def survey(self) -> list[tuple[int, LegState]]:
+        """Ask every worker for the legs it has, which a control before this one opened: (worker, leg) each."""
+        self._survey = []
+        for index, link in enumerate(self._links):
+            await link.ready()
+            future = self._expect(Dumped.__name__, -1 - index)
+            link.send([Dump(self.epoch)])
+            await self._answer(future, Dumped.__name__, -1 - index)
+        return self._survey
+
+    def adopt(self, worker: int, state: LegState) -> MediaLeg:
+        """Go on with a leg that a survey found."""
+        leg = MediaLeg(self, state.leg, worker, self._host)
+        leg.port, leg.rtcp_port, leg.through = state.port, state.rtcp_port, state.token
+        self._legs[leg.id] = leg
+        self._load[worker] += 1
+        self._next_leg = max(self._next_leg, leg.id + 1)
         return leg
 
     async def bridge(self, a: MediaLeg, b: MediaLeg, claim: str) -> None:
@@ -345,6 +368,8 @@ class MediaPlane:
         for report in reports:
             if isinstance(report, HandedOver) and (HandedOver.__name__, report.leg) in self._answers:
                 self._descriptors[report.leg], descriptors = descriptors, []
+            if isinstance(report, LegState):
+                self._survey.append((worker, report))
             self._resolve(worker, report)
             leg = self._legs.get(getattr(report, "leg", 0))
             if leg is not None:

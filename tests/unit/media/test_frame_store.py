@@ -110,3 +110,12 @@ def test_both_codecs_carry_the_same_sound() -> None:
     for codec, name in enumerate(("PCMU", "PCMA")):
         heard = g711.decode(frames[codec].reshape(-1), name).astype(int)
         assert np.abs(heard - pcm).max() < 700
+
+
+def test_a_run_that_another_control_had_is_reserved_once():
+    store = FrameStore.in_memory(100)
+    assert store.reserve(10, 5)
+    assert not store.reserve(14, 2)
+    assert store.free == 94
+    store.release(10, 5)
+    assert store.free == 99

@@ -250,3 +250,22 @@ def test_statistics_of_legs_and_workers_come_from_the_table():
     leg, [worker] = run(story())
     assert 49 <= leg["sent_packets"] <= 51
     assert worker["playing"] == 1
+
+
+def test_a_later_control_finds_the_legs_of_the_one_before_and_goes_on_with_them():
+    async def story():
+        worker = MemoryMedia(numbered_frames(), random=random.Random(1))
+        before = MediaPlane([worker], host="192.0.2.1", random=random.Random(1), epoch=1)
+        leg = await before.open_leg()
+        token = leg.play([(1, 5, 1)], report_after=1)
+        await leg.ended(token)
+        after = MediaPlane([worker], host="192.0.2.1", random=random.Random(2), epoch=2)
+        ((index, state),) = await after.survey()
+        adopted = after.adopt(index, state)
+        assert (adopted.id, adopted.port, adopted.through) == (leg.id, leg.port, token)
+        later = adopted.play([(1, 5, 1)], report_after=1)
+        assert later > token
+        await adopted.ended(later)
+        assert (await after.open_leg()).id > leg.id
+
+    run(story())

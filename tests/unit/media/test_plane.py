@@ -257,6 +257,8 @@ def test_a_later_control_finds_the_legs_of_the_one_before_and_goes_on_with_them(
         worker = MemoryMedia(numbered_frames(), random=random.Random(1))
         before = MediaPlane([worker], host="192.0.2.1", random=random.Random(1), epoch=1)
         leg = await before.open_leg()
+        leg.set_media(codec="PCMU", payload_type=0, dtmf_payload_type=-1, host="192.0.2.9", port=4000)
+        leg.start()
         token = leg.play([(1, 5, 1)], report_after=1)
         await leg.ended(token)
         after = MediaPlane([worker], host="192.0.2.1", random=random.Random(2), epoch=2)

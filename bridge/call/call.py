@@ -13,6 +13,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import structlog
+
 from waitline.bridge.call import notifications, parameters, webhook_log
 from waitline.bridge.call.digits import DigitBuffer
 from waitline.bridge.call.interruption import Ended, Interruption, Redirected
@@ -23,6 +25,7 @@ from waitline.bridge.call.state import CallState, CallStatus, Target
 from waitline.bridge.events import MemberLeft
 from waitline.bridge.net.endpoint import SipEndpoint
 from waitline.bridge.sip.flow import Flow
+from waitline.bridge.store.errors import StoreUnavailable
 from waitline.bridge.store.records import Account, CallRecord
 from waitline.bridge.webhook.client import WebhookReply, WebhookRequest
 from waitline.errors import WebhookError
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from waitline.bridge.call.conversation import Conversation
 
 Result = TypeVar("Result")
+
+log = structlog.get_logger(__name__)
 
 
 class Call:
@@ -180,6 +185,13 @@ class Call:
     def record(self) -> None:
         """Write the call's row as it stands; durable with the next group of writes."""
         self.services.store.append(record_of(self.state, self.services))
+
+    async def kept(self) -> None:
+        """Wait until what was written so far survives; a store that cannot now has it, tries again, and must not cost a caller its call."""
+        try:
+            await self.services.store.durable()
+        except StoreUnavailable as error:
+            log.error("not durable yet", call=self.sid, why=str(error))
 
     # Sound
 

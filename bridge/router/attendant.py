@@ -24,6 +24,7 @@ from waitline.bridge.router.doors import Admitted, Doors, Refusal
 from waitline.bridge.router.routes import Route, Routes
 from waitline.bridge.sip.events import InviteReceived
 from waitline.bridge.sip.message import Request
+from waitline.bridge.store.errors import StoreUnavailable
 from waitline.errors import MediaUnavailable, SipError
 
 RETRY_AFTER = (("Retry-After", "10"),)
@@ -80,7 +81,12 @@ class Attendant:
 
     async def _serve(self, call: Call, request: Request) -> Ended:
         call.record()
-        await self._services.store.durable()
+        try:
+            await self._services.store.durable()
+        except StoreUnavailable as error:
+            log.error("a call cannot be kept", why=str(error))
+            call.leg.refuse(503, headers=RETRY_AFTER)
+            return Ended(status=CallStatus.FAILED, reason="not-durable", by_peer=False)
         self._endpoint.do(lambda agent, now: agent.provisional(call.state.sip.dialog, 100, now=now))
         try:
             await call.leg.open(request.body)
@@ -144,7 +150,7 @@ class Attendant:
         status.completed(call)
         self._services.webhooks.forget(call.sid)
         log.info("call ended", status=state.status.value, reason=end.reason)
-        await self._services.store.durable()
+        await call.kept()
 
     # New calls
 

@@ -22,17 +22,18 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import ip_network
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 import structlog
-from aiohttp import BasicAuth
 from aiohttp.test_utils import TestClient, TestServer
 
 from harness import virtual_time
 from harness.audio import tone
+from harness.rest import basic
 from harness.story_ear import MUSIC, RINGING, SILENCE, Ear, Known
 from harness.story_phone import Phone
 from harness.story_tenant import HOST, Tenant
@@ -41,6 +42,7 @@ from waitline.bridge.queues.queue import MemberView
 from waitline.bridge.sids import CallSid, QueueSid
 from waitline.bridge.sip.flow import Flow
 from waitline.bridge.store.accounts import create_account
+from waitline.bridge.store.errors import StoreUnavailable
 from waitline.bridge.store.records import Account, CallRecord, IncomingPhoneNumber, Notification, Queue
 from waitline.bridge.store.store import Store
 from waitline.bridge.webhook.client import Limits, WebhookClient
@@ -51,10 +53,11 @@ from waitline.media.clip_maker import InlineMaker
 from waitline.media.clips import ClipLibrary
 from waitline.media.frame_store import FrameStore
 from waitline.media.memory import MemoryMedia
+from waitline.media.messages import Bridged, Report
 from waitline.media.plane import MediaPlane
 from waitline.media.speech import Spoken
 
-NUMBER = "+15550100"
+NUMBER, AGENTS = "+15550100", "+15550199"
 PHONES = ip_network("198.51.100.0/24")
 PLATFORM = ("192.0.2.1", 5060)
 STORE_FRAMES = 12_000  # four minutes of clips
@@ -83,6 +86,24 @@ class RestReply:
         return self.body[name]
 
 
+class SlowLink:
+    """The way to the media worker, and how long it takes to report a bridge (see plane.WorkerLink)."""
+
+    def __init__(self, media: MemoryMedia, story: Story) -> None:
+        self._media = media
+        self._story = story
+        self.send, self.ready, self.close = media.send, media.ready, media.close
+
+    def attach(self, on_reports: Callable[[list[Report], list[int]], None], on_lost: Callable[[str], None]) -> None:
+        def deliver(reports: list[Report], descriptors: list[int]) -> None:
+            if self._story.bridge_takes_s and any(isinstance(report, Bridged) for report in reports):
+                self._story.loop.call_later(self._story.bridge_takes_s, on_reports, reports, descriptors)
+            else:
+                on_reports(reports, descriptors)
+
+        self._media.attach(deliver, on_lost)
+
+
 class Story:
     """The platform, a tenant, and as many phones as it takes."""
 
@@ -99,6 +120,11 @@ class Story:
         self._log = structlog.testing.LogCapture()
         self._rest: TestClient[Any, Any] | None = None
         self._faults: list[str] = []
+        self.bridge_takes_s = 0.0
+        """How long the media worker takes to report a bridge."""
+        self.store_takes_s = 0.0
+        """How long the store takes for a write that is waited for."""
+        self.store_fails = False
         self.may_fail = False
         """Errors in the log are part of the story."""
 
@@ -109,16 +135,31 @@ class Story:
         self.loop.set_exception_handler(lambda _loop, context: self._faults.append(str(context.get("exception") or context)))
         self.config = Config(sip=Address(*PLATFORM), sip_trust=(PHONES,), rtp_host=PLATFORM[0], **self._settings)
         self.store = await Store.open(":memory:", clock=self.clock, key=KEY, inline=True, refresh_s=None)
+        self._slow_down(self.store)
         self._frames = FrameStore.in_memory(STORE_FRAMES)
         self.clips = ClipLibrary(self._frames, InlineMaker(self._frames, ToneSpeech()), clock=self.clock)
         self.media = MemoryMedia(self._frames.frames, random=self.random, host=PLATFORM[0])
-        self.plane = MediaPlane([self.media], host=PLATFORM[0], random=self.random)
+        self.plane = MediaPlane([SlowLink(self.media, self)], host=PLATFORM[0], random=self.random)
         self.control = Control(self._ports())
         self.control.endpoint.attach_wire(self, PLATFORM)
         self._known = self._own_sounds()
         self.account = await self.opens_account("tenant a")
         await self.has_number(NUMBER, voice_url="/voice")
+        await self.has_number(AGENTS, voice_url="/agent")
         return self
+
+    def _slow_down(self, store: Store) -> None:
+        put, durable = store.put, store.durable
+
+        async def write(what: Callable[..., Awaitable[None]], *records: Any) -> None:
+            if self.store_takes_s:
+                await asyncio.sleep(self.store_takes_s)
+            if self.store_fails:
+                raise StoreUnavailable("the disk is full")
+            await what(*records)
+
+        store.put = partial(write, put)  # type: ignore[method-assign]
+        store.durable = partial(write, durable)  # type: ignore[method-assign]
 
     def _ports(self) -> Ports:
         webhooks = WebhookClient(transport=MemoryTransport(self.tenant.take), clock=self.clock, limits=Limits.of(self.config))
@@ -267,8 +308,8 @@ class Story:
         if self._rest is None:
             self._rest = TestClient(TestServer(self.control.app))
             await self._rest.start_server()
-        auth = BasicAuth(owner.sid, owner.auth_token)
-        async with self._rest.request(method, f"/2010-04-01/Accounts/{self.account.sid}{path}", data=form, auth=auth) as response:
+        headers = {"Authorization": basic(owner.sid, owner.auth_token)}
+        async with self._rest.request(method, f"/2010-04-01/Accounts/{self.account.sid}{path}", data=form, headers=headers) as response:
             return RestReply(response.status, await response.json() if response.content_type == "application/json" else None)
 
     def _own_sounds(self) -> dict[str, Known]:

@@ -18,12 +18,14 @@ import wave
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
+from xml.sax.saxutils import quoteattr
 
 from harness.audio import RATE, tone
 from waitline.bridge.webhook.exchange import HttpRequest, HttpResponse
 from waitline.bridge.webhook.faults import Failure, Fault
 
 HOST = "http://tenant.example"
+DEFAULT = "(attribute left out)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +69,23 @@ def spoken(hz: int, *, seconds: float = 1.0) -> str:
     return f"<Say>{hz} Hz for {seconds} s</Say>"
 
 
+def enqueue(queue: str = "support", *, then: str = "", **attributes: str) -> str:
+    """A document that enqueues; ``waitUrl`` is /wait unless given (``DEFAULT`` leaves an attribute out)."""
+    given = {"waitUrl": "/wait", "action": "/done", **attributes}
+    return f"<Response><Enqueue{_written(given)}>{queue}</Enqueue>{then}</Response>"
+
+
+def dial(queue: str = "support", *, whisper: str = "", then: str = "", **attributes: str) -> str:
+    """A document that takes a caller out of a queue; ``whisper`` is the noun's URL."""
+    noun = _written({"url": whisper or DEFAULT})
+    given = {"action": "/agent-done", **attributes}
+    return f"<Response><Dial{_written(given)}><Queue{noun}>{queue}</Queue></Dial>{then}</Response>"
+
+
+def _written(attributes: dict[str, str]) -> str:
+    return "".join(f" {name}={quoteattr(value)}" for name, value in attributes.items() if value != DEFAULT)
+
+
 def wav(hz: int, *, seconds: float = 1.0, after_s: float = 0.0, cache: str = "max-age=3600") -> Answer:
     """A WAV file of a tone."""
     file = io.BytesIO()
@@ -94,6 +113,15 @@ class Tenant:
     def on(self, path: str, *answers: Reply) -> None:
         """Answer requests for ``path`` so, from now on."""
         self._answers[path] = list(answers)
+
+    def runs_a_desk(self, *, whisper: str = "") -> None:
+        """The usual: callers wait to 400 Hz and hear 800 Hz afterwards; agents dial the queue and hear 900 Hz afterwards."""
+        self.on("/voice", enqueue())
+        self.on("/wait", say(400, seconds=10))
+        self.on("/done", say(800, seconds=60))
+        self.on("/agent", dial(whisper=whisper))
+        self.on("/agent-done", say(900, seconds=60))
+        self.on("/whisper", say(600, seconds=1))
 
     def dies(self) -> None:
         self.refuses = True

@@ -111,7 +111,7 @@ async def _talk(verb: Dial, call: Call, conversation: Conversation) -> None:
     call.answer()
     if not await conversation.bridge():
         return
-    await call.services.store.durable()
+    await call.kept()
     try:
         async with asyncio.timeout(verb.time_limit_s):
             winner, _ = await first_of(conversation.wait_over(), _star(call, wanted=verb.hangup_on_star))

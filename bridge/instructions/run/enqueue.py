@@ -18,9 +18,11 @@ from __future__ import annotations
 
 import asyncio
 
+import structlog
+
 from waitline.bridge.call.call import Call
 from waitline.bridge.call.conversation import Conversation, Why
-from waitline.bridge.call.interruption import Ended, Redirected
+from waitline.bridge.call.interruption import Redirected
 from waitline.bridge.call.parameters import Parameters
 from waitline.bridge.call.race import first_of
 from waitline.bridge.call.state import CallStatus, Progress, Target
@@ -34,23 +36,25 @@ from waitline.bridge.instructions.wait_state import WaitApplicationLost, WaitSta
 from waitline.bridge.queues.authority import QueueDeleted
 from waitline.bridge.queues.directory import QueueNotFound
 from waitline.bridge.sids import AccountSid, CallSid, QueueSid
+from waitline.bridge.store.errors import StoreError
 from waitline.bridge.store.records import Queue
 from waitline.errors import DocumentError, QueueFull
 
 QUEUE_FULL = 14207
 UNKNOWN_QUEUE = 14204
 
+log = structlog.get_logger(__name__)
+
 
 async def run(verb: Enqueue, call: Call, progress: Progress, scope: Scope) -> Next:
     call.answer()
     if "result" not in progress:
         try:
-            result = await _join_and_wait(verb, call, progress, scope)
+            _decide(call, progress, await _join_and_wait(verb, call, progress, scope))
+            await call.kept()
         except asyncio.CancelledError:
             _cut_short(verb, call, progress)
             raise
-        _decide(call, progress, result)
-        await call.services.store.durable()
     return _outcome(verb, progress, call)
 
 
@@ -97,11 +101,14 @@ async def _join(verb: Enqueue, call: Call, progress: Progress) -> LeaveReason | 
     except DocumentError as error:
         call.problem(error.code, f"<Enqueue>: {error}")
         return LeaveReason.ERROR
+    except StoreError as error:
+        log.error("a caller could not be enqueued", queue=verb.queue, why=str(error))
+        return LeaveReason.SYSTEM_ERROR
     except (QueueNotFound, QueueDeleted) as error:
         call.problem(UNKNOWN_QUEUE, f"<Enqueue> {verb.queue}: {error}")
         return LeaveReason.ERROR
     progress["queue"] = queue.sid
-    await services.store.durable()
+    await call.kept()
     return None
 
 
@@ -160,17 +167,21 @@ def _queue(call: Call, progress: Progress) -> Queue:
 
 def _cut_short(verb: Enqueue, call: Call, progress: Progress) -> None:
     """The call was interrupted: settle the place, and tell the action URL without using its reply."""
-    redirected = isinstance(call.interruption, Redirected)
-    if progress.pop("was_bridged", False):
-        reason = LeaveReason.REDIRECTED_FROM_BRIDGED if redirected else LeaveReason.BRIDGED
-    else:
-        reason = LeaveReason.REDIRECTED if redirected else LeaveReason.HANGUP
-    if "queue" not in progress and not isinstance(call.interruption, Ended | Redirected):
+    if call.interruption is None:
         return  # the process ends, not the call
-    _decide(call, progress, reason if "queue" in progress else LeaveReason.SYSTEM_ERROR)
+    redirected = isinstance(call.interruption, Redirected)
+    if "result" not in progress:
+        _decide(call, progress, _reason_cut_short(progress, redirected))
     if verb.action is not None:
-        ended = isinstance(call.interruption, Ended)
-        call.notify_later(_action(verb, progress), status=CallStatus.COMPLETED if ended else None)
+        call.notify_later(_action(verb, progress), status=None if redirected else CallStatus.COMPLETED)
+
+
+def _reason_cut_short(progress: Progress, redirected: bool) -> LeaveReason:
+    if "queue" not in progress:
+        return LeaveReason.SYSTEM_ERROR  # it was on its way in
+    if progress.pop("was_bridged", False):
+        return LeaveReason.REDIRECTED_FROM_BRIDGED if redirected else LeaveReason.BRIDGED
+    return LeaveReason.REDIRECTED if redirected else LeaveReason.HANGUP
 
 
 def _decide(call: Call, progress: Progress, reason: LeaveReason) -> None:

@@ -235,15 +235,14 @@ class SipEndpoint:
     # --- the one timer
 
     def _arm(self) -> None:
+        """Set the timer for the core's next one. A timer set too early stays: firing for nothing is cheaper than moving it per message."""
         at = self.user_agent.next_timer()
+        if at is None or (self._timer is not None and self._timer_at <= at):
+            return
         if self._timer is not None:
-            if at == self._timer_at:
-                return
             self._timer.cancel()
-            self._timer = None
-        if at is not None:
-            self._timer_at = at
-            self._timer = self._loop.call_later(max(0.0, at - self._clock.now()), self._expire)
+        self._timer_at = at
+        self._timer = self._loop.call_later(max(0.0, at - self._clock.now()), self._expire)
 
     def _expire(self) -> None:
         self._timer = None

@@ -29,6 +29,7 @@ EARLY = "early"
 CONFIRMED = "confirmed"
 ENDED = "ended"
 
+_USUAL_CONTACT = re.compile(r"<(sips?:[A-Za-z0-9\-_.!~*'()+:@;=]++)>", re.I)
 _TAG_PARAMETER = re.compile(r";[ \t]*tag[ \t]*=[ \t]*[^;>\s]*", re.I)
 _NOT_IN_REQUEST_URI = ("method",)  # RFC 3261 §19.1.1, table 1; header fields go as well
 
@@ -38,7 +39,7 @@ class DialogState:
     """One dialog from our side; changed only by the functions of this module and of ``session``."""
 
     handle: str
-    """What the user agent calls it; unique, random."""
+    """What the user agent calls it: unique and random, so the local tag does."""
     call_id: str
     local_tag: str
     remote_tag: str
@@ -80,10 +81,10 @@ class DialogState:
         return cls(**(values | {"route_set": tuple(values["route_set"]), "flow": flow}))
 
 
-def dialog_of_invite(request: Request, flow: Flow, *, handle: str, local_tag: str) -> DialogState:
+def dialog_of_invite(request: Request, flow: Flow, *, local_tag: str) -> DialogState:
     """The dialog that an INVITE to us would form (§12.1.1)."""
     return DialogState(
-        handle=handle,
+        handle=local_tag,
         call_id=request.call_id,
         local_tag=local_tag,
         remote_tag=request.from_.tag or "",
@@ -112,6 +113,11 @@ def dialog_of_response(state: DialogState, response: Response) -> DialogState:
 
 def target_of(message: Message) -> str:
     """The Contact's URI, empty if there is none (§12.1.1 requires one; RFC 2543 did not) or if it is no SIP URI."""
+    text = message.headers.get("Contact")
+    if text is None:
+        return ""
+    if message.headers.count("Contact") == 1 and (usual := _USUAL_CONTACT.fullmatch(text)):
+        return usual[1]
     contacts = message.contacts
     return str(contacts[0].uri) if contacts and contacts[0].uri.is_sip else ""
 
@@ -119,6 +125,9 @@ def target_of(message: Message) -> str:
 def _without_tag(request: Request, name: str) -> str:
     """The text of From or To without its tag: only the part behind the address is searched, a URI or name may hold the word."""
     text = request.headers.get(name) or ""
+    before, usual, after = text.partition(">;tag=")
+    if usual and ";" not in after and ">" not in after:
+        return before + ">"
     brace = text.rfind(">") + 1
     return text[:brace] + _TAG_PARAMETER.sub("", text[brace:])
 
@@ -137,9 +146,7 @@ def refresh_target(state: DialogState, message: Message) -> None:
 
     A Contact that SIP cannot reach changes nothing: the target known before goes on serving.
     """
-    contacts = message.contacts
-    if contacts and contacts[0].uri.is_sip:
-        state.remote_target = str(contacts[0].uri)
+    state.remote_target = target_of(message) or state.remote_target
 
 
 def next_hop(state: DialogState) -> Flow:

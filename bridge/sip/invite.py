@@ -61,18 +61,17 @@ class ClientOwner(Protocol):
 class InviteServer:
     """One INVITE to us, until it is settled."""
 
-    __slots__ = ("_context", "_give_up", "_interval", "_resend", "cseq", "flow", "owner", "reply", "request", "transaction")
+    __slots__ = ("_context", "_give_up", "_interval", "_resend", "cseq", "flow", "owner", "reply", "transaction")
 
-    def __init__(self, context: Context, transaction: Transaction, request: Request, reply: Reply) -> None:
+    def __init__(self, context: Context, transaction: Transaction, cseq: int, reply: Reply) -> None:
         self._context = context
         self._interval = 0.0
         self._resend: Timer | None = None
         self._give_up: Timer | None = None
         self.transaction = transaction
         self.reply = reply
-        self.request = request
         self.flow = transaction.flow
-        self.cseq = request.cseq.number
+        self.cseq = cseq
         self.owner: ServerOwner | None = None
         transaction.user = self
 
@@ -98,18 +97,20 @@ class InviteServer:
 
     def cancel(self, now: float) -> None:
         """A CANCEL came (§9.2): without effect after a final response."""
-        if self.pending and self.owner is not None:
+        if self.pending and (owner := self.owner) is not None:
             self.refuse(487, (), None, now)
-            self.owner.cancelled(self, now)
+            self.release()
+            owner.cancelled(self, now)
 
     def acknowledge(self, request: Request, now: float) -> None:
         """An ACK to the 2xx; repeated ones have no effect."""
-        if self._give_up is not None and self.owner is not None:
-            self.stop()
-            self.owner.acknowledged(self, request.body, now)
+        if self._give_up is not None and (owner := self.owner) is not None:
+            self.release()
+            owner.acknowledged(self, request.body, now)
 
-    def stop(self) -> None:
-        """Wait for the ACK no more."""
+    def release(self) -> None:
+        """Wait for nothing more. The transaction lives on for 32 s and must not keep the leg with it: that is memory per call."""
+        self.owner = None
         for timer in (self._resend, self._give_up):
             if timer is not None:
                 timer.cancel()
@@ -121,9 +122,10 @@ class InviteServer:
         self._resend = self._context.queue.arm(now + self._interval, self._resend_success)
 
     def _never_acknowledged(self, now: float) -> None:
-        self.stop()
-        if self.owner is not None:
-            self.owner.unacknowledged(self, now)
+        owner = self.owner
+        self.release()
+        if owner is not None:
+            owner.unacknowledged(self, now)
 
     # --- TransactionUser
 
@@ -135,8 +137,9 @@ class InviteServer:
 
     def transaction_failed(self, transaction: Transaction, status: int, now: float) -> None:
         """The way back to the caller broke before our final answer: as good as a CANCEL."""
-        if self.owner is not None:
-            self.owner.cancelled(self, now)
+        if (owner := self.owner) is not None:
+            self.release()
+            owner.cancelled(self, now)
 
 
 class InviteClient:

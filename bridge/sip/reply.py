@@ -8,13 +8,16 @@ another port than it sends from has not been seen for years.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from waitline.bridge.sip.flow import Flow
 from waitline.bridge.sip.message import Request
 from waitline.bridge.sip.outgoing import HeaderList, header_lines
 from waitline.bridge.sip.reasons import reason_for
 from waitline.bridge.sip.via import Via
+from waitline.errors import SipError
 
+_PLAIN_TAG = re.compile(r"[A-Za-z0-9\-._~@]++")
 _RPORT = re.compile(r";[ \t]*rport(?:[ \t]*=[^;]*)?", re.I)
 
 
@@ -23,11 +26,12 @@ class Reply:
 
     __slots__ = ("_agent", "_encoding", "_head", "_record_routes", "to_tag")
 
-    def __init__(self, request: Request, flow: Flow, *, to_tag: str, agent: str) -> None:
-        """``to_tag`` is added to the To of every response if the request has none there."""
+    def __init__(self, request: Request, flow: Flow, *, new_tag: Callable[[], str], agent: str) -> None:
+        """A tag from ``new_tag`` is added to the To of every response if the request has none there."""
         get = request.headers.get
-        self.to_tag = request.to.tag or to_tag
-        to = get("To") if request.to.tag else f"{get('To')};tag={to_tag}"
+        theirs = tag_in(request, "To")
+        self.to_tag = theirs or new_tag()
+        to = get("To") if theirs else f"{get('To')};tag={self.to_tag}"
         self._agent = agent
         self._encoding = request.encoding
         self._head = f"{_vias(request, flow)}From: {get('From')}\r\nTo: {to}\r\nCall-ID: {get('Call-ID')}\r\nCSeq: {get('CSeq')}\r\n"
@@ -49,6 +53,17 @@ class Reply:
             f"Server: {self._agent}\r\n{header_lines(headers)}Content-Length: {len(body)}\r\n\r\n"
         )
         return text.encode(self._encoding, "replace") + body
+
+
+def tag_in(request: Request, name: str) -> str:
+    """The tag of From or To, empty if there is none or the header cannot be read; taken from the text where it has the usual form."""
+    _, usual, tag = (request.headers.get(name) or "").rpartition(">;tag=")
+    if usual and _PLAIN_TAG.fullmatch(tag):
+        return tag
+    try:
+        return (request.to if name == "To" else request.from_).tag or ""
+    except SipError:
+        return ""
 
 
 def _vias(request: Request, flow: Flow) -> str:

@@ -121,14 +121,16 @@ class Session:
         """Forget the leg: nothing more is heard of it, and what was open in it ends without a word."""
         self.gone = True
         self.dialog.status = ENDED
-        if self._server is not None and self._server.pending:
-            self._server.transaction.end()
+        if self._server is not None:
+            self._server.release()
+            if self._server.pending:
+                self._server.transaction.end()
         if self._update is not None:
             self._update[0].end()
         if self._client is not None:
             self._client.let_go(now)
         for server in self._awaiting.values():
-            server.stop()
+            server.release()
         self._awaiting.clear()
         self._server = self._client = self._update = None
         self._context.sessions.remove(self)
@@ -180,6 +182,7 @@ class Session:
     def _drop_offers(self, now: float) -> None:
         if self._server is not None and self._server.pending:
             self._server.refuse(487, (), None, now)
+            self._server.release()
         if self._update is not None:
             transaction, reply = self._update
             transaction.respond(487, reply.render(487), now)
@@ -190,7 +193,7 @@ class Session:
         if self._refuse_glare(reply, transaction, now):
             return
         self._refresh(request, transaction)
-        server = InviteServer(self._context, transaction, request, reply)
+        server = InviteServer(self._context, transaction, request.cseq.number, reply)
         self.serve(server)
         server.provisional(100, (), b"", now)
         self._context.emit(OfferReceived(dialog=self.dialog.handle, request=request, body=request.body))
@@ -362,7 +365,7 @@ class Session:
 
     def _send_bye(self, lines: str, now: float) -> None:
         for server in self._awaiting.values():
-            server.stop()
+            server.release()
         self._awaiting.clear()
         self.dialog.status = ENDED
         self.request("BYE", lines, b"", now, exchange=self.closing)

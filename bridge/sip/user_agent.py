@@ -26,7 +26,7 @@ from waitline.bridge.sip.invite import InviteServer
 from waitline.bridge.sip.message import MalformedRequest, Request, Response, parse
 from waitline.bridge.sip.outgoing import HeaderList, Outgoing, angled, header_lines, sent_by
 from waitline.bridge.sip.policy import DIALOG_METHODS, capabilities, refusal
-from waitline.bridge.sip.reply import Reply
+from waitline.bridge.sip.reply import Reply, tag_in
 from waitline.bridge.sip.session import Exchange, Session
 from waitline.bridge.sip.timers import Timers
 from waitline.bridge.sip.transaction import Input, Transaction, response_input, server_key
@@ -117,15 +117,22 @@ class UserAgent:
         if known := transactions.servers.get(key):
             known.feed(Input.ACK if request.method == "ACK" else Input.REQUEST, now, request)
             return
-        validate_request(request)
+        session = self._context.sessions.find(request.headers.get("Call-ID") or "", tag_in(request, "To"), tag_in(request, "From"))
+        if session is None or request.method in ("INVITE", "UPDATE", "CANCEL"):
+            validate_request(request)
+        elif request.cseq.method != request.method:  # what finds its dialog and changes none of its addresses needs no closer look
+            raise MalformedRequest("CSeq is of another method", salvage=request)
         if request.method == "ACK":
-            self._take_ack(request, now)
+            self._take_ack(session, request, now)
             return
         transaction = transactions.open_server(key, request.method, flow, self._silent)
         transaction.reply_port = request.via.port or 5060
-        reply = Reply(request, flow, to_tag=self._context.token(), agent=self._context.agent)
+        reply = Reply(request, flow, new_tag=self._context.token, agent=self._context.agent)
         try:
-            self._dispatch(request, reply, transaction, flow, now)
+            if session is not None and request.method != "CANCEL":
+                self._take_in_dialog(session, request, reply, transaction, now)
+            else:
+                self._dispatch(request, reply, transaction, flow, now)
         except SipError as error:  # a header that only a closer look finds unreadable
             transaction.respond(error.status, reply.render(error.status), now)
 
@@ -143,20 +150,19 @@ class UserAgent:
             return
         self._context.send(flow, bytes(response))
 
-    def _take_ack(self, request: Request, now: float) -> None:
+    def _take_ack(self, session: Session | None, request: Request, now: float) -> None:
         """An ACK that no transaction claims: the one to a 2xx, a request of its own (§13.2.2.4)."""
-        session = self._context.sessions.find(request.call_id, request.to.tag or "", request.from_.tag or "")
         if session is None:
             self.dropped += 1
         else:
             session.acknowledge(request, now)
 
     def _dispatch(self, request: Request, reply: Reply, transaction: Transaction, flow: Flow, now: float) -> None:
-        """A new request: into its dialog, or judged from the outside."""
+        """A new request that belongs to no dialog of ours."""
         if request.method == "CANCEL":
             self._cancel(request, reply, transaction, now)
         elif request.to.tag is not None and request.method != "REGISTER":
-            self._take_in_dialog(request, reply, transaction, now)
+            transaction.respond(481, reply.render(481), now)
         elif self._merged(request, transaction):
             transaction.respond(482, reply.render(482), now)
         elif objection := refusal(request, self._further_methods):
@@ -164,11 +170,8 @@ class UserAgent:
         else:
             self._take_outside(request, reply, transaction, flow, now)
 
-    def _take_in_dialog(self, request: Request, reply: Reply, transaction: Transaction, now: float) -> None:
-        session = self._context.sessions.find(request.call_id, request.to.tag or "", request.from_.tag or "")
-        if session is None:
-            transaction.respond(481, reply.render(481), now)
-        elif objection := refusal(request, self._further_methods):
+    def _take_in_dialog(self, session: Session, request: Request, reply: Reply, transaction: Transaction, now: float) -> None:
+        if objection := refusal(request, self._further_methods):
             transaction.respond(objection.status, reply.render(objection.status, headers=objection.headers), now)
         else:
             session.receive(request, reply, transaction, now)
@@ -207,10 +210,10 @@ class UserAgent:
             self._context.emit(fact(transaction=name, request=request, flow=flow))
 
     def _take_invite(self, request: Request, reply: Reply, transaction: Transaction, flow: Flow, now: float) -> None:
-        dialog = dialog_of_invite(request, flow, handle=self._context.token(), local_tag=reply.to_tag)
+        dialog = dialog_of_invite(request, flow, local_tag=reply.to_tag)
         session = Session(self._context, dialog)
         session.initial = True
-        server = InviteServer(self._context, transaction, request, reply)
+        server = InviteServer(self._context, transaction, request.cseq.number, reply)
         session.serve(server)
         self._context.sessions.add(session)
         if self._auto_trying:
@@ -269,7 +272,7 @@ class UserAgent:
         """
         local_tag = self._context.token()
         state = DialogState(
-            handle=self._context.token(),
+            handle=local_tag,
             call_id=call_id or self._context.token(),
             local_tag=local_tag,
             remote_tag="",

@@ -533,3 +533,36 @@ def test_requests_that_break_out_of_their_line_are_refused_before_anything_is_se
     lab.ua.reject(handle, 486, lab.now, reason="no\r\nVia: evil")
     (busy,) = lab.drain()
     assert len(busy.vias) == 1
+
+
+def test_a_tag_in_an_unusual_place_finds_its_dialog_too() -> None:
+    lab = Lab()
+    handle, tag = established(lab)
+    bye = request("BYE", branch="z9hG4bK-b", cseq=2, to_tag=tag)
+    bye = bye.replace(f"<sip:+15550100@192.0.2.1>;tag={tag}".encode(), f'"x" <sip:+15550100@192.0.2.1> ; foo=1 ; TAG={tag}'.encode())
+    assert statuses(lab.receive(bye)) == [200]
+    assert lab.event(DialogEnded).dialog == handle
+
+
+def test_a_request_in_the_dialog_whose_cseq_names_another_method_ends_nothing() -> None:
+    lab = Lab()
+    handle, tag = established(lab)
+    bye = request("BYE", branch="z9hG4bK-b", cseq=2, to_tag=tag).replace(b"CSeq: 2 BYE", b"CSeq: 2 INFO")
+    assert statuses(lab.receive(bye)) == [400]
+    assert lab.ua.dialog_state(handle).status == "confirmed"
+
+
+def test_a_contact_of_the_owners_own_replaces_the_default_one() -> None:
+    lab = Lab()
+    lab.receive(request("INVITE", body=OFFER))
+    handle = lab.event(InviteReceived).dialog
+    lab.ua.provisional(handle, 180, lab.now, headers=[("Contact", "<sip:own@203.0.113.1>")])
+    lab.ua.answer(handle, ANSWER, lab.now, contact="<sip:own@203.0.113.1>")
+    for message in lab.drain():
+        assert [str(contact) for contact in message.contacts] == ["<sip:own@203.0.113.1>"]
+
+
+def test_what_a_latin_1_message_says_comes_back_as_it_was() -> None:
+    lab = Lab()
+    (trying,) = lab.receive(request("INVITE", body=OFFER).replace(b'"Caller"', b'"J\xf6rg"'))
+    assert trying.headers.get("From") == '"J\u00f6rg" <sip:caller@example.com>;tag=theirs'

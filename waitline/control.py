@@ -74,7 +74,7 @@ class Control:
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
         self.metrics = PlatformMetrics(CollectorRegistry())
-        self.tasks, self.calls = Tasks(), Tasks()
+        self.tasks, self.calls, self.chores = Tasks(), Tasks(), Tasks()  # the last have no end of their own: nobody waits for them
         self.sids = SidFactory(ports.random_bytes)
         self.queues = QueueAuthority(
             clock=ports.clock,
@@ -168,8 +168,8 @@ class Control:
             call.interrupt(Ended(status=CallStatus.COMPLETED, reason="platform-ends", by_peer=False))
         await self.calls.drain(within_s=GOODBYE_S)
         await self.tasks.drain(within_s=GOODBYE_S)
-        await self.calls.close()
-        await self.tasks.close()
+        for owner in (self.calls, self.tasks, self.chores):
+            await owner.close()
 
 
 _KINDS = {MemberJoined: "joined", MemberClaimed: "claimed", MemberReleased: "released", MemberLeft: "left"}

@@ -126,7 +126,7 @@ class Server:
         await web.SockSite(runner, self._http).start()
         control.endpoint.attach_udp(self._sip[0])
         control.endpoint.attach_tcp(self._sip[1])
-        control.tasks.spawn(control.registrations.sweep(), name="sweep of registrations")
+        control.chores.spawn(control.registrations.sweep(), name="sweep of registrations")
         try:
             yield
         finally:

@@ -39,6 +39,12 @@ class Sipp:
             end(self.process)
         assert code == 0, f"sipp ended with {code}\n{self.errors()}\n{self.messages()}"
 
+    def __enter__(self) -> Sipp:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        end(self.process)
+
     def errors(self) -> str:
         """Return what went wrong in SIPp's words."""
         return _read(self.folder / "errors.log") + _read(self.folder / "screen.log")[-2000:]

@@ -56,8 +56,8 @@ def test_an_independent_phone_that_rings_passes_the_scenario(scenario, tmp_path)
 @pytest.mark.sipp
 @needs_sipp_and_baresip
 def test_the_other_end_hangs_up(tmp_path):
-    with Baresip(tmp_path / "bob", user="bob", server=("127.0.0.1", 9)) as bob:
-        run = sipp.start("bye-from-platform", ("127.0.0.1", bob.sip_port), tmp_path / "sipp", service="bob")
+    bob = Baresip(tmp_path / "bob", user="bob", server=("127.0.0.1", 9))
+    with bob, sipp.start("bye-from-platform", ("127.0.0.1", bob.sip_port), tmp_path / "sipp", service="bob") as caller:
         bob.wait_for("CALL_ESTABLISHED")
         bob.hang_up()
-        run.wait()
+        caller.wait()

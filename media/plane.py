@@ -251,6 +251,12 @@ class MediaPlane:
         self._next_leg = max(self._next_leg, leg.id + 1)
         return leg
 
+    def lost(self, number: int) -> MediaLeg:
+        """A handle on a leg that no worker has any more: everything said to it goes nowhere."""
+        leg = MediaLeg(self, number, 0, self._host)
+        leg.end("no worker has it")
+        return leg
+
     async def bridge(self, a: MediaLeg, b: MediaLeg, claim: str) -> None:
         """Relay between two legs; returns when the worker has said Bridged. MediaUnavailable if a leg is gone or the deadline passes."""
         if a.closed or b.closed:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -18,6 +19,7 @@ from prometheus_client import CollectorRegistry
 from waitline.api.app import create_app
 from waitline.api.ports import Services as ApiServices
 from waitline.bridge.call.interruption import Ended
+from waitline.bridge.call.keeping import MEMBER, Keeper
 from waitline.bridge.call.services import Services
 from waitline.bridge.call.state import CallStatus
 from waitline.bridge.call.switchboard import Switchboard
@@ -30,9 +32,11 @@ from waitline.bridge.net.endpoint import SipEndpoint
 from waitline.bridge.queues.authority import QueueAuthority
 from waitline.bridge.queues.directory import QueueDirectory
 from waitline.bridge.queues.event_log import as_record
+from waitline.bridge.queues.plain import member_to_plain
 from waitline.bridge.router.attendant import Attendant
 from waitline.bridge.router.dispatch import Dispatch
 from waitline.bridge.router.doors import Doors
+from waitline.bridge.router.recovery import Recovery
 from waitline.bridge.router.registrations import Registrations
 from waitline.bridge.router.routes import Routes
 from waitline.bridge.sids import SidFactory
@@ -41,6 +45,7 @@ from waitline.bridge.sip.user_agent import UserAgent
 from waitline.bridge.store.store import Store
 from waitline.bridge.webhook.client import WebhookClient
 from waitline.clock import Clock
+from waitline.errors import BridgeError
 from waitline.media.clips import ClipLibrary
 from waitline.media.plane import MediaPlane
 from waitline.metrics import PlatformMetrics
@@ -76,11 +81,12 @@ class Control:
         self.metrics = PlatformMetrics(CollectorRegistry())
         self.tasks, self.calls, self.chores = Tasks(), Tasks(), Tasks()  # the last have no end of their own: nobody waits for them
         self.sids = SidFactory(ports.random_bytes)
+        self.keeper = Keeper(ports.store, self._dialog_of)
         self.queues = QueueAuthority(
             clock=ports.clock,
             next_sequence=ports.store.next_sequence,
             new_claim=lambda: self.sids.new("CL"),
-            log=lambda event: ports.store.append(as_record(event)),
+            log=self._log_queue_event,
             notify=self._on_queue_event,
         )
         self.directory = QueueDirectory(store=ports.store, authority=self.queues, sids=self.sids, clock=ports.clock)
@@ -117,6 +123,7 @@ class Control:
             calls=self.switchboard,
             background=self.tasks,
             metrics=self.metrics,
+            keeper=self.keeper,
         )
 
     def _api(self) -> web.Application:
@@ -150,6 +157,28 @@ class Control:
 
     def _on_sip(self, event: Event) -> None:
         self._dispatch.on_sip(event)
+
+    def _log_queue_event(self, event: QueueEvent) -> None:
+        """Keep the event for ever, and the member as it is now for as long as it is one."""
+        self._ports.store.append(as_record(event))
+        if isinstance(event, MemberLeft):
+            self.keeper.drop(MEMBER, event.call)
+        else:
+            member = self.queues.member(event.call)
+            assert member is not None, "only MemberLeft takes a member out"
+            self.keeper.keep(MEMBER, event.call, member_to_plain(member))
+
+    async def recover(self) -> int:
+        """Go on with what a control process before this one left; returns how many calls do."""
+        recovery = Recovery(self.services, self.endpoint, self.switchboard, self.attendant, self.calls)
+        return await recovery.run()
+
+    def _dialog_of(self, dialog: str) -> dict[str, Any] | None:
+        """What the user agent knows of a dialog, as plain data; None before it is established or when it is over."""
+        try:
+            return self.endpoint.user_agent.dialog_state(dialog).to_json()
+        except BridgeError:
+            return None
 
     def _on_queue_event(self, event: QueueEvent) -> None:
         self.switchboard.on_queue_event(event)

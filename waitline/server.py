@@ -121,6 +121,9 @@ class Server:
     @asynccontextmanager
     async def _listening(self, control: Control) -> AsyncIterator[None]:
         """Read the sockets for as long as the block takes."""
+        recovered = await control.recover()
+        if recovered:
+            log.info("recovered", calls=recovered)
         runner = web.AppRunner(control.app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
         await web.SockSite(runner, self._http).start()

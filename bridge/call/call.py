@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
-from waitline.bridge.call import notifications, parameters, webhook_log
+from waitline.bridge.call import callbacks, notifications, parameters, webhook_log
 from waitline.bridge.call.digits import DigitBuffer
 from waitline.bridge.call.interruption import Ended, Interruption, Redirected
 from waitline.bridge.call.leg import Leg
@@ -28,7 +28,7 @@ from waitline.bridge.sip.flow import Flow
 from waitline.bridge.store.errors import StoreUnavailable
 from waitline.bridge.store.records import Account, CallRecord
 from waitline.bridge.webhook.client import WebhookReply, WebhookRequest
-from waitline.errors import WebhookError
+from waitline.errors import Refused, WebhookError
 
 if TYPE_CHECKING:
     from waitline.bridge.call.conversation import Conversation
@@ -48,6 +48,8 @@ class Call:
         self.leg = Leg(state, services, endpoint, flow, on_end=self.interrupt, on_digit=self.digits.put)
         self.offers: asyncio.Queue[Conversation] = asyncio.Queue()
         """Conversations that somebody who dequeued this call offers it."""
+        self.revived: Conversation | None = None
+        """The conversation it was in when a control process before this one ended."""
         self.left: MemberLeft | None = None
         """How it left the queue it was in last."""
         self.interruption: Interruption | None = None
@@ -115,10 +117,11 @@ class Call:
         return task.result()
 
     def _take_interruption(self, task: asyncio.Task[Any]) -> Interruption:
-        if not task.cancelled() and task.exception() is not None:
-            raise task.exception() or AssertionError
         interruption = self.interruption
         assert interruption is not None
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not (isinstance(interruption, Ended) and isinstance(error, Refused)):
+            raise error  # but a wait for sound that ends with its lost leg is how the call's end looks from there
         if isinstance(interruption, Redirected):
             self.interruption = None
             self._interrupted.clear()
@@ -152,14 +155,9 @@ class Call:
         return reply
 
     def notify_later(self, target: Target, *, status: CallStatus | None = None) -> None:
-        """Request a URL whose reply nobody needs (an action of a call that is gone), in the background; failures are notified."""
-        self.services.background.spawn(self._ask_and_ignore(target, status), name=f"notify {target.url}")
-
-    async def _ask_and_ignore(self, target: Target, status: CallStatus | None) -> None:
-        try:
-            await self.ask(target, status=status)
-        except WebhookError as error:
-            self.warn_of(error, target)
+        """Request a URL whose reply nobody needs (an action of a call that is gone), in the background, at least once."""
+        full = Target(url=target.url, method=target.method, params=self.variables(target.params, status=status))
+        callbacks.send(self.services, account_sid=self.state.account_sid, call_sid=self.sid, target=full)
 
     def problem(self, code: int, message: str, *, log: int = notifications.ERROR, target: Target | None = None, body: str = "") -> None:
         """Write a Notification about this call."""
@@ -179,17 +177,19 @@ class Call:
     def warning(self, code: int, message: str, *, target: Target | None = None) -> None:
         self.problem(code, message, log=notifications.WARNING, target=target)
 
-    def warn_of(self, error: WebhookError, target: Target) -> None:
-        self.problem(error.code, str(error), target=target, body=error.body.decode("utf-8", "replace"))
+    def touch(self) -> None:
+        """Something changed that is needed to go on with the call: keep it."""
+        self.services.keeper.touch(self)
 
     def record(self) -> None:
         """Write the call's row as it stands; durable with the next group of writes."""
+        self.touch()
         self.services.store.append(record_of(self.state, self.services))
 
     async def kept(self) -> None:
         """Wait until what was written so far survives; a store that cannot now has it, tries again, and must not cost a caller its call."""
         try:
-            await self.services.store.durable()
+            await self.services.keeper.durable()
         except StoreUnavailable as error:
             log.error("not durable yet", call=self.sid, why=str(error))
 

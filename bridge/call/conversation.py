@@ -15,8 +15,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from waitline.bridge.call.keeping import CONVERSATION
 from waitline.bridge.call.race import first_of
 from waitline.bridge.call.state import Target
 from waitline.bridge.events import ReleaseReason
@@ -128,7 +129,25 @@ class Conversation:
         self.phase = Phase.TALKING
         self.waited_s = left.waited_s
         self.times.bridged_at = services.clock.now()
+        services.keeper.keep(CONVERSATION, self.claim.id, self.to_plain())
         return True
+
+    def to_plain(self) -> dict[str, Any]:
+        """What a later control process needs to go on with a talk."""
+        return {
+            "agent": self.agent.sid,
+            "caller": self.caller.sid,
+            "bridged_at": self.times.bridged_at,
+            "waited_s": self.waited_s,
+            "ticket": self.claim.ticket,
+            "queue": self.claim.queue,
+        }
+
+    def go_on(self, *, bridged_at: float, waited_s: float) -> None:
+        """It is a talk that a control process before this one bridged."""
+        self.phase = Phase.TALKING
+        self.times.bridged_at = bridged_at
+        self.waited_s = waited_s
 
     def end(self, why: Why) -> None:
         """It is over; the relay ends, and a place that is only claimed goes back to the caller."""
@@ -139,6 +158,8 @@ class Conversation:
         self.times.over_at = self.agent.services.clock.now()
         if not self.was_bridged:
             self.agent.services.queues.release(self.claim.id, _RELEASES[why])
+        else:
+            self.agent.services.keeper.drop(CONVERSATION, self.claim.id)
         self.phase = Phase.OVER
         self._over.set()
         if bridging:

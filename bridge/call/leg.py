@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from waitline.bridge.call.info_digits import digit_of
 from waitline.bridge.call.interruption import Ended
@@ -82,17 +83,41 @@ class Leg:
 
     async def open(self, offer: bytes) -> None:
         """Take a port and, where there is an offer, settle the answer. Raises MediaUnavailable, SipError (488)."""
-        media = self._media = await self._services.plane.open_leg()
-        media.listener = self._on_report
+        media = await self._services.plane.open_leg()
         facts = self._state.media
         facts.leg, facts.worker = media.id, media.worker
         facts.host = self._host(media)
         facts.port, facts.rtcp_port = media.port, media.rtcp_port
         facts.session_id = facts.session_id or self._services.random.getrandbits(31)
-        self._sound = Sound(media, self._services.clips)
-        self._session = MediaSession(facts, media, signalling_host=self._flow.remote[0], latch_any=self._services.config.rtp_latch_any)
+        self._take(media)
+        assert self._session is not None
         if offer:
             self._answer_body = self._session.answer(offer)
+
+    def to_plain(self) -> dict[str, Any]:
+        """What of the leg is in no other record: the clips it may be playing, and which way its sound goes."""
+        return {
+            "clips": self._sound.to_plain() if self._sound else [],
+            "direction": self._session.direction if self._session else "sendrecv",
+            "flow": list(self._flow),
+        }
+
+    def adopt(self, media: MediaLeg, plain: dict[str, Any]) -> None:
+        """Go on with a media leg that a control process before this one opened for the call."""
+        self._take(media)
+        self.sound.adopt(plain["clips"])
+        assert self._session is not None
+        self._session.direction = plain["direction"]
+        if self.answered:
+            media.start()
+
+    def _take(self, media: MediaLeg) -> None:
+        self._media = media
+        media.listener = self._on_report
+        self._sound = Sound(media, self._services.clips)
+        self._session = MediaSession(
+            self._state.media, media, signalling_host=self._flow.remote[0], latch_any=self._services.config.rtp_latch_any
+        )
 
     def ring(self) -> None:
         """180, while the tenant is asked."""
@@ -115,6 +140,10 @@ class Leg:
         if not self.answered and not self._over:
             self._over = True
             self._endpoint.do(lambda agent, now: agent.reject(self._state.sip.dialog, status, headers=headers, now=now))
+
+    def abandon(self) -> None:
+        """There is no dialog any more: nothing can be said to the peer."""
+        self._over = True
 
     def close(self) -> None:
         """Hang up if nobody has, and give the port back."""

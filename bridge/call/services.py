@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
+from waitline.bridge.call.keeping import Keeper
 from waitline.bridge.config import Config
 from waitline.bridge.queues.authority import QueueAuthority
 from waitline.bridge.queues.directory import QueueDirectory
@@ -62,3 +63,4 @@ class Services:
     calls: Calls
     background: Background
     metrics: Metrics
+    keeper: Keeper

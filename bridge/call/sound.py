@@ -7,6 +7,7 @@ between; both give a token, and ``through(token)`` waits for its end. Clips stay
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from waitline.media.clips import Clip, ClipLibrary
 from waitline.media.messages import ClipEnded, Segment
@@ -70,6 +71,17 @@ class Sound:
     def on_ended(self, report: ClipEnded) -> None:
         """Give back the clips of older programs; the newest may still be heard as its own tail."""
         self._let_go(before=report.token)
+
+    def to_plain(self) -> list[list[Any]]:
+        """Which clips the leg may be playing: [token, key, first frame, frames] each."""
+        return [[token, clip.key, clip.start, clip.frames] for token, clips in self._held.items() for clip in clips]
+
+    def adopt(self, plain: list[list[Any]]) -> None:
+        """Hold what the control process before this one held for the leg."""
+        for token, key, start, frames in plain:
+            clip = self._clips.adopt(key, start, frames)
+            if clip is not None:
+                self._held[token] = (*self._held.get(token, ()), self._clips.acquire(clip))
 
     def close(self) -> None:
         """Give all clips back."""

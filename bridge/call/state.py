@@ -9,7 +9,7 @@ runs documents of its own (Enqueue its wait documents) keeps their scripts insid
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -108,7 +108,7 @@ class Script:
     progress: Progress = field(default_factory=dict)
 
     def to_plain(self) -> dict[str, Any]:
-        return asdict(self)
+        return {"document": self.document, "url": self.url, "index": self.index, "progress": _plain(self.progress)}
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Script:
@@ -137,15 +137,22 @@ class CallState:
     sip: SipFacts = field(default_factory=SipFacts)
     media: MediaFacts = field(default_factory=MediaFacts)
     script: Script | None = None
+    """The document that runs"""
+    here: Target | None = None
+    """Where the next document is being asked for, while none runs"""
     cookies: dict[str, Any] = field(default_factory=dict)
     callback_sequence: int = 0
 
     def to_plain(self) -> dict[str, Any]:
-        """Return a JSON-able record of everything."""
-        plain = asdict(self)
+        """Return a JSON-able record of everything. Shares what it can with the state: write it before the state changes again."""
+        plain: dict[str, Any] = {name: getattr(self, name) for name in _CALL_FIELDS}
         plain["status"] = self.status.value
-        for name in ("created_at", "answered_at", "ended_at"):
+        for name in _DATES:
             plain[name] = plain[name].isoformat() if plain[name] else None
+        for name in ("application", "sip", "media"):
+            plain[name] = _shallow(plain[name])
+        plain["script"] = self.script.to_plain() if self.script else None
+        plain["here"] = self.here.to_plain() if self.here else None
         return plain
 
     @classmethod
@@ -153,7 +160,7 @@ class CallState:
         """The inverse of ``to_plain``."""
         values = dict(plain)
         values["status"] = CallStatus(values["status"])
-        for name in ("created_at", "answered_at", "ended_at"):
+        for name in _DATES:
             values[name] = datetime.fromisoformat(values[name]) if values[name] else None
         values["application"] = Application(**values["application"])
         sip = dict(values["sip"])
@@ -161,4 +168,20 @@ class CallState:
         values["sip"] = SipFacts(**sip)
         values["media"] = MediaFacts(**values["media"])
         values["script"] = Script.from_plain(values["script"]) if values["script"] else None
+        values["here"] = Target.from_plain(values["here"]) if values["here"] else None
         return cls(**values)
+
+
+_CALL_FIELDS = tuple(field.name for field in fields(CallState))
+_DATES = ("created_at", "answered_at", "ended_at")
+
+
+def _shallow(record: Any) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
+def _plain(value: Any) -> Any:
+    """A progress with the scripts in it as plain records."""
+    if isinstance(value, Script):
+        return value.to_plain()
+    return {name: _plain(item) for name, item in value.items()} if isinstance(value, dict) else value

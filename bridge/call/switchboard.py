@@ -51,6 +51,10 @@ class Switchboard:
         self._calls.pop(call.sid, None)
         self._dialogs.pop(call.state.sip.dialog, None)
 
+    def of_sid(self, call_sid: str) -> Call | None:
+        """The call, live or ending."""
+        return self._calls.get(call_sid)
+
     def of_dialog(self, dialog: str) -> Call | None:
         """The call whose leg has that dialog."""
         return self._dialogs.get(dialog)

@@ -36,6 +36,7 @@ class Interpreter:
         verbs = Document.from_plain(script.document).verbs
         while script.index < len(verbs):
             following: Progress = {}
+            call.touch()
             outcome = await self._step(call, verbs, script, scope, following)
             if not isinstance(outcome, Continue):
                 return outcome
@@ -85,3 +86,4 @@ class Interpreter:
             return
         progress["token"] = call.sound.follow(scope.with_tail(verb, program))
         progress["seconds"] = program.seconds
+        call.touch()

@@ -23,11 +23,13 @@ async def run(call: Call, start: Target | Script, interpreter: Interpreter) -> H
     """Run documents until one says, or its end means, that the call is to end."""
     here: Target | Script = start
     while True:
+        call.state.script, call.state.here = (here, None) if isinstance(here, Script) else (None, here)
+        call.touch()
         try:
             script = here if isinstance(here, Script) else await fetch_or_fall_back(call, here)
         except DocumentFailure as failure:
             return await _apologise(call, failure)
-        call.state.script = script
+        call.state.script, call.state.here = script, None
         outcome = await interpreter.run(call, script, Scope(interpreter=interpreter, context=Context.MAIN, url=script.url))
         match outcome:
             case GoTo():

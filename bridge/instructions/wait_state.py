@@ -74,7 +74,9 @@ class WaitState:
 
     async def run(self) -> LeaveQueue | HangUp:
         """Run documents until the tenant says otherwise. Raises WaitApplicationLost."""
-        self.cover()
+        if not self._progress.get("begun"):  # else a sound, or its tail, goes on since before this control process
+            self._progress["begun"] = True
+            self.cover()
         try:
             return await self._loop()
         finally:

@@ -79,10 +79,20 @@ class Attendant:
             raise
         await self._finish(call, outcome)
 
+    async def resume(self, call: Call) -> None:
+        """Serve a call that a control process before this one served, from where it is; one that is over already is only ended."""
+        structlog.contextvars.bind_contextvars(call=call.sid, account=call.state.account_sid)
+        try:
+            outcome = await self._run_documents(call)
+        except BaseException:
+            await self._finish(call, Ended(status=CallStatus.FAILED, reason="internal-error", by_peer=False))
+            raise
+        await self._finish(call, outcome)
+
     async def _serve(self, call: Call, request: Request) -> Ended:
         call.record()
         try:
-            await self._services.store.durable()
+            await self._services.keeper.durable()
         except StoreUnavailable as error:
             log.error("a call cannot be kept", why=str(error))
             call.leg.refuse(503, headers=RETRY_AFTER)
@@ -103,7 +113,7 @@ class Attendant:
     async def _run_documents(self, call: Call) -> Ended:
         """Run what the voice URL says, and what interruptions want instead, until the call is to end."""
         application = call.state.application
-        here: Target | Script = Target(url=application.voice_url, method=application.voice_method)
+        here: Target | Script = call.state.script or call.state.here or Target(url=application.voice_url, method=application.voice_method)
         if not application.voice_url:
             call.problem(NO_VOICE_URL, "a call came in and no VoiceUrl is set")
         while True:
@@ -146,6 +156,7 @@ class Attendant:
         state.end_reason = end.reason
         call.leg.close()
         call.record()
+        self._services.keeper.forget(call)
         self._switchboard.remove(call)
         status.completed(call)
         self._services.webhooks.forget(call.sid)

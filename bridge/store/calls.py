@@ -1,7 +1,8 @@
 """Calls that a dead process left live.
 
 A server that opens the data holds it alone, so a call that is still live in it has nobody: it is closed, and its place in a queue with it,
-before anybody can list it. A call of which a live state is kept is control's to go on with or to end. How it ended is unknown; the last that is known of it (its record, its events) is taken as its end.
+before anybody can list it. A call of which a live state is kept is control's to go on with or to end. How a call ended is unknown; the last
+that is known of it (its record, its events) is taken as its end.
 """
 
 from __future__ import annotations

@@ -60,11 +60,14 @@ async def _take_from_queue(verb: Dial, noun: QueueNoun, call: Call, progress: Pr
     now = call.services.clock.now()
     progress.setdefault("ticket", call.services.queues.new_ticket())
     progress.setdefault("until", now + verb.timeout_s)
+    call.touch()
     conversation: Conversation | None = None
     try:
         while True:
-            _ring(verb, call)
-            conversation = await _claim(noun, call, progress)
+            conversation, call.revived = call.revived, None
+            if conversation is None:
+                _ring(verb, call)
+                conversation = await _claim(noun, call, progress)
             if conversation is None:
                 return
             await _talk(verb, call, conversation)
@@ -106,20 +109,28 @@ def _offer(noun: QueueNoun, call: Call, claim: Claim) -> Conversation | None:
 
 async def _talk(verb: Dial, call: Call, conversation: Conversation) -> None:
     """Until the conversation is over, by whichever side, the star key or the time limit."""
-    if not await conversation.wait_ready():
+    if conversation.times.bridged_at is None and not await _join_up(call, conversation):
         return
-    call.answer()
-    if not await conversation.bridge():
-        return
-    await call.kept()
+    talked_s = call.services.clock.now() - (conversation.times.bridged_at or 0.0)
     try:
-        async with asyncio.timeout(verb.time_limit_s):
+        async with asyncio.timeout(max(0.0, verb.time_limit_s - talked_s)):
             winner, _ = await first_of(conversation.wait_over(), _star(call, wanted=verb.hangup_on_star))
     except TimeoutError:
         conversation.end(Why.TIME_LIMIT)
         return
     if winner == 1:
         conversation.end(Why.STAR)
+
+
+async def _join_up(call: Call, conversation: Conversation) -> bool:
+    """From the claim to the bridge; False where it did not come to that."""
+    if not await conversation.wait_ready():
+        return False
+    call.answer()
+    if not await conversation.bridge():
+        return False
+    await call.kept()
+    return True
 
 
 async def _star(call: Call, *, wanted: bool) -> None:

@@ -64,10 +64,11 @@ async def _join_and_wait(verb: Enqueue, call: Call, progress: Progress, scope: S
         if refusal is not None:
             return refusal
     while True:
-        reason, conversation = await _wait(verb, call, progress, scope)
+        reason, conversation = await _wait_or_go_on(verb, call, progress, scope)
         if conversation is None:
             return reason
         progress["conversation"] = conversation.claim.id
+        call.touch()
         try:
             await _converse(call, conversation, scope)
         except asyncio.CancelledError:
@@ -77,8 +78,16 @@ async def _join_and_wait(verb: Enqueue, call: Call, progress: Progress, scope: S
         if conversation.was_bridged:
             return LeaveReason.BRIDGED
         progress.pop("conversation")
-        if call.services.queues.member(CallSid(call.sid)) is None:
-            return LeaveReason.SYSTEM_ERROR  # taken out, and nobody told the call: cannot be, and must not make it wait for ever
+
+
+async def _wait_or_go_on(verb: Enqueue, call: Call, progress: Progress, scope: Scope) -> tuple[LeaveReason, Conversation | None]:
+    """Wait, unless the call was in a conversation when an earlier control process ended."""
+    revived, call.revived = call.revived, None
+    if revived is not None:
+        return LeaveReason.BRIDGED, revived
+    if call.services.queues.member(CallSid(call.sid)) is None:
+        return LeaveReason.SYSTEM_ERROR, None  # taken out, and nobody told the call: it must not wait for ever
+    return await _wait(verb, call, progress, scope)
 
 
 async def _join(verb: Enqueue, call: Call, progress: Progress) -> LeaveReason | None:
@@ -138,7 +147,7 @@ def _patience(verb: Enqueue, call: Call) -> float | None:
 async def _hear(verb: Enqueue, call: Call, progress: Progress, scope: Scope) -> LeaveQueue | HangUp:
     """The wait application; the platform's own music, or silence, where the tenant wants none."""
     if not verb.wait_url:
-        return await wait_forever(call, silent=verb.wait_url == "")
+        return await wait_forever(call, progress.setdefault("wait", {}), silent=verb.wait_url == "")
     queue = _queue(call, progress)
     retry_s = queue.wait_retry_s or call.services.config.wait_retry_s
     wait = Target(url=verb.wait_url, method=verb.wait_url_method)

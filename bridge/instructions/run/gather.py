@@ -40,7 +40,7 @@ async def _collect(verb: Gather, call: Call, progress: Progress, scope: Scope) -
         winner, first = await first_of(call.digits.get(), _sounds(verb, call, progress, scope))
         if winner == 0:
             call.sound.stop()
-            if _finished_by(verb, progress, first):
+            if _finished_by(verb, call, progress, first):
                 return
     while True:
         try:
@@ -48,15 +48,16 @@ async def _collect(verb: Gather, call: Call, progress: Progress, scope: Scope) -
                 key = await call.digits.get()
         except TimeoutError:
             return
-        if _finished_by(verb, progress, key):
+        if _finished_by(verb, call, progress, key):
             return
 
 
-def _finished_by(verb: Gather, progress: Progress, key: str) -> bool:
+def _finished_by(verb: Gather, call: Call, progress: Progress, key: str) -> bool:
     """Take a key; True where it was the last."""
     if key in verb.finish_on_key:
         return True
     progress["digits"] += key
+    call.touch()
     return bool(verb.num_digits) and len(progress["digits"]) >= verb.num_digits
 
 

@@ -31,4 +31,5 @@ async def _start(verb: Verb, call: Call, progress: Progress, scope: Scope) -> bo
         return False
     progress["token"] = call.sound.start(scope.with_tail(verb, program))
     progress["seconds"] = program.seconds
+    call.touch()
     return True

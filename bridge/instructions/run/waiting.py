@@ -7,6 +7,7 @@ import asyncio
 from waitline.bridge.call.call import Call
 from waitline.bridge.call.parameters import Parameters
 from waitline.bridge.call.sound import Program
+from waitline.bridge.call.state import Progress
 from waitline.bridge.instructions.outcomes import LeaveQueue
 from waitline.bridge.sids import CallSid, QueueSid
 from waitline.bridge.store.records import Queue
@@ -27,11 +28,18 @@ def queue_values(call: Call, queue: Queue) -> Parameters:
     )
 
 
-async def wait_forever(call: Call, *, silent: bool) -> LeaveQueue:
-    """The platform's own music, or silence if the tenant asked for that, until something else happens."""
-    if silent:
+async def wait_forever(call: Call, progress: Progress, *, silent: bool) -> LeaveQueue:
+    """The platform's own music, or silence if the tenant asked for that, until something else happens.
+
+    Progress: ``begun`` once the sound has been chosen; it goes on by itself.
+    """
+    if progress.get("begun"):
+        pass
+    elif silent:
         call.sound.stop()
     else:
         call.sound.start(Program(segments=(call.services.clips.default_music.segment(0),), report_after=0))
+    progress["begun"] = True
+    call.touch()
     await asyncio.get_running_loop().create_future()
     return LeaveQueue()

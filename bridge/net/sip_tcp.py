@@ -58,6 +58,8 @@ class TcpConnection:
         self._received = bytearray()
         self._unsent = bytearray()
         self._connecting = connecting
+        self._writing = connecting
+        self._begun = False
         self._deadline = self._loop.call_later(limits.connect_s if connecting else limits.idle_s, self.close)
         self.number = number
         self.remote = remote
@@ -103,10 +105,14 @@ class TcpConnection:
             self.close()
             return
         del self._unsent[:sent]
-        if self._unsent:
+        self._watch_writable(bool(self._unsent))
+
+    def _watch_writable(self, wanted: bool) -> None:
+        if wanted and not self._writing:
             self._loop.add_writer(self._sock, self._write)
-        else:
+        elif self._writing and not wanted:
             self._loop.remove_writer(self._sock)
+        self._writing = wanted
 
     def _established(self) -> bool:
         """The socket became writable for the first time: it is connected, or that failed."""
@@ -131,9 +137,10 @@ class TcpConnection:
             self.close()
             return
         self._received += data
+        before = len(self._received)
         self._take_messages()
         if not self.closed:
-            self._rearm()
+            self._rearm(progress=len(self._received) < before)
 
     def _take_messages(self) -> None:
         while self._received and not self.closed:
@@ -155,9 +162,13 @@ class TcpConnection:
             del self._received[:length]
             self._on_message(self, message)
 
-    def _rearm(self) -> None:
-        self._deadline.cancel()
+    def _rearm(self, *, progress: bool = True) -> None:
+        """Watch the time for the next octet, or for the rest of a message from its first one on: dripping does not prolong it."""
         begun = len(self._received) > len(b"\r\n")
+        if begun and self._begun and not progress:
+            return
+        self._begun = begun
+        self._deadline.cancel()
         self._deadline = self._loop.call_later(self._limits.message_s if begun else self._limits.idle_s, self.close)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from waitline.bridge.sip.address import Address
@@ -184,8 +184,3 @@ def _rendered(binding: Binding, now: float) -> str:
     left = -int(-(binding.expires_at - now) // 1)
     params = dict(binding.params) | {"q": f"{binding.q:g}", "expires": str(left)}
     return f"<{binding.uri}>{render_params(params)}"
-
-
-def moved(binding: Binding, flow: Flow) -> Binding:
-    """The binding on another flow: its connection closed, or a keep-alive came from a new address."""
-    return replace(binding, flow=flow)

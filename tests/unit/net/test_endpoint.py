@@ -310,6 +310,25 @@ def test_who_does_not_finish_a_message_is_closed() -> None:
     run(story())
 
 
+def test_dripping_does_not_prolong_the_time_for_a_message() -> None:
+    async def story() -> None:
+        async with TcpDesk(message_s=5.0) as desk:
+            reader, writer = await desk.connect()
+            drip = asyncio.ensure_future(drip_into(writer))
+            assert await reader.read() == b""
+            assert asyncio.get_running_loop().time() < 6.0
+            drip.cancel()
+            writer.close()
+
+    run(story())
+
+
+async def drip_into(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"OPTIONS")
+        await asyncio.sleep(1.0)
+
+
 def test_who_says_nothing_for_too_long_is_closed() -> None:
     async def story() -> None:
         async with TcpDesk(idle_s=100.0) as desk:
@@ -389,6 +408,17 @@ def test_two_endpoints_talk_over_tcp() -> None:
             await two.events.wait(AckReceived)
             one.endpoint.do(lambda ua, now: ua.bye(handle, now))
             await two.events.wait(DialogEnded)
+
+    run(story())
+
+
+@pytest.mark.parametrize("remote", [("127.0.0.1", 0), ("255.255.255.255", 5060)])
+def test_a_connection_that_cannot_even_be_tried_ends_the_exchange_too(remote: tuple[str, int]) -> None:
+    async def story() -> None:
+        async with TcpDesk() as desk:
+            desk.endpoint.do(partial(ask, desk.endpoint.flow_to("tcp", remote)))
+            await desk.events.wait(ExchangeTimedOut)
+            assert asyncio.get_running_loop().time() < 1.0
 
     run(story())
 

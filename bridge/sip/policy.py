@@ -16,7 +16,6 @@ ACCEPT = "application/sdp"
 DIALOG_METHODS = frozenset(("BYE", "INFO", "UPDATE"))
 """Methods that mean nothing outside a dialog."""
 _SCHEMES = ("sip:", "sips:", "tel:")
-_SDP_TYPES = frozenset(("application/sdp", "multipart/mixed", "multipart/alternative", "multipart/related"))
 _ACCEPTS_SDP = frozenset(("application/sdp", "application/*", "*/*"))
 
 
@@ -45,7 +44,7 @@ def refusal(request: Request, further_methods: frozenset[str]) -> Refusal | None
 
 def _objection_to_body(request: Request) -> Refusal | None:
     """§8.2.3: an offer must be a session description, uncoded, and its answer must be acceptable."""
-    if request.body and request.content_type and request.content_type not in _SDP_TYPES:
+    if request.body and request.content_type and request.content_type != ACCEPT:
         return Refusal(415, (("Accept", ACCEPT),))
     if request.body and (request.headers.get("Content-Encoding") or "identity").lower() != "identity":
         return Refusal(415, (("Accept-Encoding", "identity"),))

@@ -10,6 +10,7 @@ credentials) is the owner's to judge; nothing here ends a dialog but BYE from ei
 
 from __future__ import annotations
 
+from waitline.bridge.sip.bodies import SDP
 from waitline.bridge.sip.context import Context
 from waitline.bridge.sip.dialog import (
     CONFIRMED,
@@ -42,8 +43,6 @@ from waitline.bridge.sip.policy import ALLOW, capabilities
 from waitline.bridge.sip.reply import Reply
 from waitline.bridge.sip.transaction import Transaction
 from waitline.errors import BridgeError
-
-SDP = "application/sdp"
 
 
 class Exchange:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import random as random_module
 from dataclasses import replace
 
+from waitline.bridge.sip.bodies import unwrap
 from waitline.bridge.sip.context import Context, Silent
 from waitline.bridge.sip.dialog import DialogState, dialog_of_invite
 from waitline.bridge.sip.events import Event, InviteReceived, RegisterReceived, RequestReceived, Send
@@ -123,12 +124,14 @@ class UserAgent:
         elif request.cseq.method != request.method:  # what finds its dialog and changes none of its addresses needs no closer look
             raise MalformedRequest("CSeq is of another method", salvage=request)
         if request.method == "ACK":
+            unwrap(request)
             self._take_ack(session, request, now)
             return
         transaction = transactions.open_server(key, request.method, flow, self._silent)
         transaction.reply_port = request.via.port or 5060
         reply = Reply(request, flow, new_tag=self._context.token, agent=self._context.agent)
         try:
+            unwrap(request)
             if session is not None and request.method != "CANCEL":
                 self._take_in_dialog(session, request, reply, transaction, now)
             else:

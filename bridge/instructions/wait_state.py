@@ -32,9 +32,10 @@ from waitline.bridge.instructions.interpreter import SOUNDS
 from waitline.bridge.instructions.main_loop import fallback_target
 from waitline.bridge.instructions.outcomes import GoTo, HangUp, LeaveQueue
 from waitline.bridge.instructions.scope import Engine, Playing, Scope
+from waitline.media.clips import silence
 from waitline.media.messages import Segment
 
-QUIET_FRAMES = 10  # 200 ms: longer silence sounds like a dead line
+QUIET_S = 0.2  # longer silence sounds like a dead line
 TAIL_S = 2.0
 MUSIC_AT_LEAST_S = 4.0
 AHEAD_S = 1.0
@@ -116,7 +117,7 @@ class WaitState:
         self._call.sound.start(Program(segments=self._rest(), report_after=0))
 
     def _rest(self) -> tuple[Segment, ...]:
-        return ((0, QUIET_FRAMES, 1), self._call.services.clips.default_music.segment(0))
+        return (silence(QUIET_S), self._call.services.clips.default_music.segment(0))
 
     def _tail(self, program: Program, music: bool, /) -> tuple[Segment, ...]:
         if not music or not program.segments:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 
 from waitline.bridge.call.call import Call
-from waitline.bridge.call.sound import FRAME_S, Program
+from waitline.bridge.call.sound import Program
 from waitline.bridge.call.state import Progress
 from waitline.bridge.instructions.outcomes import Continue, Next
 from waitline.bridge.instructions.run.sound import play_through
 from waitline.bridge.instructions.scope import Scope
 from waitline.bridge.instructions.verbs import Pause
+from waitline.media.clips import silence
 
 
 async def run(verb: Pause, call: Call, progress: Progress, scope: Scope) -> Next:
@@ -27,6 +28,5 @@ async def run(verb: Pause, call: Call, progress: Progress, scope: Scope) -> Next
 
 
 def render(verb: Pause, _call: Call) -> Program | None:
-    """Silence frames."""
-    frames = round(verb.length_s / FRAME_S)
-    return Program(segments=((0, frames, 1),), report_after=1) if frames else None
+    """Silence."""
+    return Program(segments=(silence(verb.length_s),), report_after=1) if verb.length_s else None

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import base64
 import codecs
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ def parse(body: bytes, content_type: str, *, url: str) -> Document:
     if not body:
         raise DocumentError("the answer has an empty body", code=EMPTY)
     if kind.startswith("audio/"):
-        return Document(verbs=(Play(url=url, audio_body=True),), url=url, audio_body=body, audio_type=kind)
+        return Document(verbs=(Play(url=url, audio_key=_name_of(body, kind)),), url=url, audio_body=body, audio_type=kind)
     if len(body) > MAX_BODY_BYTES:
         raise DocumentError(f"the document has {len(body)} bytes, {MAX_BODY_BYTES} are allowed", code=TOO_LARGE)
     if kind in _XML_TYPES:
@@ -113,6 +114,11 @@ def _parse_plain(body: bytes, charset: str, url: str) -> Document:
             raise
     words = " ".join(body.decode(_known_codec(charset), errors="replace").split())
     return Document(verbs=(Say(text=words, line=1),) if words else (), url=url)
+
+
+def _name_of(audio: bytes, kind: str) -> str:
+    """A name for audio by its content: the same URL may answer with something else the next time."""
+    return f"answer {hashlib.blake2b(audio, digest_size=16, person=kind.encode()[:16]).hexdigest()}"
 
 
 def _parse_xml(body: bytes, charset: str, url: str) -> Document:

@@ -56,14 +56,11 @@ def inline(call: Call, text: str, context: Context = Context.MAIN) -> Script:
 
 
 async def keep_audio(call: Call, document: Document) -> None:
-    """Make the clip of an answer that was audio itself; its Play finds it by the URL's key. Raises AudioError."""
+    """Make the clip of an answer that was audio itself; its Play finds it by its key. Raises AudioError."""
+    [verb] = document.verbs
     assert document.audio_body is not None
-    await call.services.clips.from_audio(body_key(call, document.url), document.audio_body, document.audio_type)
-
-
-def body_key(call: Call, url: str) -> str:
-    """Under which key the clip of an audio answer is kept: per call, since an answer may differ from call to call."""
-    return f"answer {call.sid} {url}"
+    assert isinstance(verb, Play)
+    await call.services.clips.from_audio(verb.audio_key, document.audio_body, document.audio_type)
 
 
 def tell(call: Call, failure: DocumentFailure) -> None:

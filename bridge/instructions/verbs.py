@@ -53,8 +53,8 @@ class Play(Verb):
     """0: until the call ends"""
     digits: str = ""
     """Keys to send instead of, or before, the audio"""
-    audio_body: bool = False
-    """The audio is the document's own body, already here; ``url`` is where it came from."""
+    audio_key: str = ""
+    """Names the audio where it was the document's own body, already here; ``url`` is where it came from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from waitline.bridge.call.call import Call
 from waitline.bridge.call.sound import Program
 from waitline.bridge.call.state import Progress
-from waitline.bridge.instructions.fetching import body_key
 from waitline.bridge.instructions.outcomes import Next
 from waitline.bridge.instructions.run.sound import play_through
 from waitline.bridge.instructions.scope import Scope
@@ -41,8 +40,8 @@ async def render(verb: Play, call: Call) -> Program | None:
 
 async def _clip(verb: Play, call: Call) -> Clip:
     services = call.services
-    if verb.audio_body:
-        kept = services.clips.cached(body_key(call, verb.url))
+    if verb.audio_key:
+        kept = services.clips.cached(verb.audio_key)
         if kept is not None:
             return kept
     account = call.account

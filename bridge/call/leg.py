@@ -55,6 +55,9 @@ class Leg:
         self._answer_body = b""
         self._starter: asyncio.TimerHandle | None = None
         self._probe = ""
+        """The exchange of the OPTIONS that asks whether the peer is there; empty: none is under way"""
+        self._probe_at = 0.0
+        """Not to be asked before"""
         self._over = False
         """The dialog is gone, or refused: nothing more is to be said to the peer."""
 
@@ -175,10 +178,10 @@ class Leg:
                 self._information(event.content_type, event.body)
             case sip.DialogEnded():
                 self._gone(CallStatus.COMPLETED, "caller-hung-up" if event.cause == "bye" else event.cause)
-            case sip.ResponseReceived() if event.exchange == self._probe and event.response.status in _GONE_STATUSES:
-                self._on_end(Ended(status=CallStatus.COMPLETED, reason="media-timeout", by_peer=False))
+            case sip.ResponseReceived() if event.exchange == self._probe:
+                self._probed(event.response.status)
             case sip.ExchangeTimedOut() if event.exchange == self._probe:
-                self._on_end(Ended(status=CallStatus.COMPLETED, reason="media-timeout", by_peer=False))
+                self._probed(408)
             case _:
                 pass
 
@@ -207,6 +210,11 @@ class Leg:
             self._endpoint.do(lambda agent, now: agent.reject_offer(dialog, status, now=now))
             return
         self._endpoint.do(lambda agent, now: agent.answer_offer(dialog, answer, now=now))
+
+    def _probed(self, status: int) -> None:
+        self._probe = ""
+        if status in _GONE_STATUSES:
+            self._on_end(Ended(status=CallStatus.COMPLETED, reason="media-timeout", by_peer=False))
 
     def _information(self, content_type: str, body: bytes) -> None:
         digit = digit_of(content_type, body) if self._services.config.sip_info_digits else None
@@ -259,6 +267,10 @@ class Leg:
             self._media.start()
 
     def _ask_whether_alive(self) -> None:
-        # A caller on mute is a caller: only the dialog can tell whether the peer is gone.
-        if self.answered and not self._over and not self.held:
+        # A caller on mute is a caller: only the dialog can tell whether the peer is gone. One question at a time, for it takes 32 s to
+        # time out, and more often than that the worker says that the peer is quiet.
+        now = self._services.clock.now()
+        due = now >= self._probe_at
+        if self.answered and due and not (self._over or self.held or self._probe):
+            self._probe_at = now + self._services.config.quiet_probe_s
             self._probe = self._endpoint.do(lambda agent, now: agent.probe(self._state.sip.dialog, now=now))

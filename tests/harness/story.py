@@ -138,7 +138,7 @@ class Story:
         self._slow_down(self.store)
         self._frames = FrameStore.in_memory(STORE_FRAMES)
         self.clips = ClipLibrary(self._frames, InlineMaker(self._frames, ToneSpeech()), clock=self.clock)
-        self.media = MemoryMedia(self._frames.frames, random=self.random, host=PLATFORM[0])
+        self.media = MemoryMedia(self._frames.frames, random=self.random, host=PLATFORM[0], quiet_s=int(self.config.quiet_limit_s))
         self.plane = MediaPlane([SlowLink(self.media, self)], host=PLATFORM[0], random=self.random)
         self.control = Control(self._ports())
         self.control.endpoint.attach_wire(self, PLATFORM)

@@ -71,7 +71,7 @@ class PhoneSeen:
 
     def spans(self) -> list[Span]:
         """Return what it heard, in order."""
-        return spans(self.heard, self.figures.get("last_at", 0.0)) if self.heard else []
+        return spans(self.heard, self.figures.get("last_at", 0.0))
 
     def seconds(self, hz: int) -> float:
         """Return how long it heard that tone."""

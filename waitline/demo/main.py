@@ -40,7 +40,15 @@ def main(*, keep: bool = False) -> int:
     try:
         return asyncio.run(_until_told(_demo(folder, timeline, keep=keep), timeline))
     finally:
-        shutil.rmtree(folder / "data", ignore_errors=True)
+        _clear_away(folder)
+
+
+def _clear_away(folder: Path) -> None:
+    """Remove the data, and the logs of those who had nothing to say."""
+    shutil.rmtree(folder / "data", ignore_errors=True)
+    for log in folder.glob("*.log"):
+        if not log.stat().st_size:
+            log.unlink()
 
 
 async def _until_told(demo: Coroutine[Any, Any, int], timeline: Timeline) -> int:

@@ -70,7 +70,7 @@ class _Wire(asyncio.DatagramProtocol):
 
 
 class Phone:
-    """One phone; ``run`` works until standard input ends."""
+    """One phone; ``run`` works until standard input ends. ``open``, ``handle`` and ``close`` are its parts."""
 
     def __init__(self, settings: Mapping[str, Any], *, clock: Clock, random: Random) -> None:
         self._user, self._host, self._tones = str(settings["user"]), str(settings["host"]), list(settings["tones"])
@@ -78,6 +78,7 @@ class Phone:
         self._clock, self._random = clock, random
         self._sip: _Wire
         self._rtp: _Wire
+        self._speaking: asyncio.Task[None]
         self._call: Call | None = None
         self._up = False
         self._ack = b""
@@ -89,21 +90,31 @@ class Phone:
         self._exchange = asyncio.Lock()
 
     async def run(self) -> None:
+        """Obey until standard input ends."""
+        await self.open()
+        try:
+            await obey(self.handle, (PhoneRefused, OSError))
+        finally:
+            await self.close()
+
+    async def open(self) -> None:
+        """Bind both sockets and begin to speak whenever a call is up."""
         self._sip = await _Wire.open(self._host, self._take_sip)
         self._rtp = await _Wire.open(self._host, self._take_rtp)
-        speaking = asyncio.create_task(self._speak())
+        self._speaking = asyncio.create_task(self._speak())
         say(event="ready", sip=self._sip.port, rtp=self._rtp.port)
-        try:
-            await obey(self._handle, (PhoneRefused, OSError))
-            if self._up:
-                self._sip.send(self._now_up().request("BYE"), self._server)
-        finally:
-            speaking.cancel()
-            await asyncio.gather(speaking, return_exceptions=True)
-            self._sip.close()
-            self._rtp.close()
 
-    async def _handle(self, command: Command) -> dict[str, Any]:
+    async def close(self) -> None:
+        """Hang up without waiting for the answer, and free the sockets."""
+        if self._up:
+            self._sip.send(self._present_call().request("BYE"), self._server)
+        self._speaking.cancel()
+        await asyncio.wait({self._speaking})
+        self._sip.close()
+        self._rtp.close()
+
+    async def handle(self, command: Command) -> dict[str, Any]:
+        """Obey one command; returns its reply. Raises PhoneRefused and OSError."""
         match command["do"]:
             case "dial":
                 return await self._dial(command["uri"])
@@ -152,14 +163,14 @@ class Phone:
         say(event="answered", at=self._clock.now(), call_id=self._call.call_id)
         return {"status": response.status, "call_id": self._call.call_id}
 
-    def _now_up(self) -> Call:
+    def _present_call(self) -> Call:
         if self._call is None:
             raise PhoneRefused("there is no call")
         return self._call
 
     async def _ask(self, method: str) -> Message:
         """Send a request and return its final response; it is sent again until there is any (RFC 3261 §17.1)."""
-        call = self._now_up()
+        call = self._present_call()
         async with self._exchange:
             data = call.request(method)
             cseq, wait_s, again = call.cseq, T1_S, True

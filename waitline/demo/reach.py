@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, ip_address
 from pathlib import Path
 
-from waitline.demo.failure import DemoFailure
-
 SIP_PORT = 5060
 LOOPBACK = IPv4Network("127.0.0.0/8")
 ROUTES = Path("/proc/net/route")
@@ -95,12 +93,3 @@ def free_sip_port(host: str) -> int:
     except OSError:
         return 0
     return SIP_PORT
-
-
-def check(host: str) -> None:
-    """Raise DemoFailure where nothing can listen on that address."""
-    try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind((host, 0))
-    except OSError as error:
-        raise DemoFailure(f"nothing can listen on {host}: {error.strerror}") from error

@@ -1,8 +1,8 @@
 """What the demo's peers make and hear: pure tones, told apart by Goertzel's filter.
 
 Sound is a numpy array of int16 at 8000 samples per second. A tone is heard when it carries most of the power of a window of 100 ms; what
-is loud and no tone we know is ``OTHER``: speech, music, the ringing tone; what is not loud is ``SILENCE``. One window does not make a change: a sound
-counts from its first window, once there were two in a row, so that a vowel is not taken for a tone.
+is loud and no tone we know is ``OTHER``: speech, music, the ringing tone; what is not loud is ``SILENCE``. One window does not make a
+change: a sound counts from its first window, once there were two in a row, so that a vowel is not taken for a tone.
 """
 
 from __future__ import annotations
@@ -127,5 +127,5 @@ class Span(NamedTuple):
 
 def spans(heard: Sequence[Heard], end: float) -> list[Span]:
     """Return what was heard with its end: where the next begins, or where the stream ended."""
-    ends = [*(item.at for item in heard[1:]), end]
+    ends = [*(item.at for item in heard[1:]), end][: len(heard)]
     return [Span(item.what, item.at, max(item.at, until)) for item, until in zip(heard, ends, strict=True)]

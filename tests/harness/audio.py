@@ -5,7 +5,10 @@ Sound is a numpy array of int16 at 8000 samples per second. Scores are between 0
 
 from __future__ import annotations
 
+import io
+import time
 import wave
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,12 +77,19 @@ def read_wav(path: Path) -> Pcm:
         return np.frombuffer(file.readframes(file.getnframes()), np.int16)[:: file.getnchannels()]
 
 
-def write_wav(path: Path, pcm: Pcm) -> Path:
-    with wave.open(str(path), "wb") as file:
+def wav(pcm: Pcm) -> bytes:
+    """Return a WAV file: one channel, 16 bit, 8000 Hz."""
+    written = io.BytesIO()
+    with wave.open(written, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(RATE)
         file.writeframes(pcm.tobytes())
+    return written.getvalue()
+
+
+def write_wav(path: Path, pcm: Pcm) -> Path:
+    path.write_bytes(wav(pcm))
     return path
 
 
@@ -119,6 +129,14 @@ def longest_silence_s(pcm: Pcm, below: float = 60.0) -> float:
         run = run + 1 if is_silent(pcm[start : start + FRAME], below) else 0
         longest = max(longest, run)
     return longest * FRAME / RATE
+
+
+def wait_for_tone(heard: Callable[[], Pcm], frequency: float, *, within_s: float = 10.0, seconds: float = 0.3) -> None:
+    """Wait until the last ``seconds`` of what a phone wrote down are that tone; a file tells nobody that it has grown."""
+    deadline = time.monotonic() + within_s
+    while purity(heard()[-round(seconds * RATE) :], frequency) < 0.8:
+        assert time.monotonic() < deadline, f"no {frequency:g} Hz within {within_s} s, but {loudest_tone(heard()[-RATE:]):.0f} Hz"
+        time.sleep(0.05)
 
 
 class Likeness(NamedTuple):

@@ -21,13 +21,14 @@ _RUN_WITH_FAULT = (Enqueue, Dial, Play)
 
 
 class DocumentFailure(Exception):
-    """No usable document: the notification ``code``, and what was asked for."""
+    """No usable document: the notification ``code``, what was asked for, and whether the tenant has been told already."""
 
-    def __init__(self, message: str, *, code: int, target: Target, body: str = "") -> None:
+    def __init__(self, message: str, *, code: int, target: Target, body: str = "", told: bool = False) -> None:
         super().__init__(message)
         self.code = code
         self.target = target
         self.body = body
+        self.told = told
 
 
 async def fetch(call: Call, target: Target, context: Context) -> Script:
@@ -64,8 +65,9 @@ async def keep_audio(call: Call, document: Document) -> None:
 
 
 def tell(call: Call, failure: DocumentFailure) -> None:
-    """Write the failure's Notification."""
-    call.problem(failure.code, str(failure), target=failure.target, body=failure.body)
+    """Write the failure's Notification, unless a finding has said it."""
+    if not failure.told:
+        call.problem(failure.code, str(failure), target=failure.target, body=failure.body)
 
 
 def _judged(call: Call, document: Document, target: Target, context: Context) -> Script:
@@ -78,7 +80,7 @@ def _judged(call: Call, document: Document, target: Target, context: Context) ->
         raise DocumentFailure(f"<{verb}> must not stand in a {context.value} document", code=FORBIDDEN_VERB, target=target)
     for broken in document.verbs:
         if broken.fault and not isinstance(broken, _RUN_WITH_FAULT):
-            raise DocumentFailure(f"<{broken.name}> cannot be run as written", code=broken.fault, target=target)
+            raise DocumentFailure(f"<{broken.name}> cannot be run as written", code=broken.fault, target=target, told=True)
     plain = document.to_plain()
     plain["audio_body"] = None  # it is a clip by now
     return Script(document=plain, url=document.url)

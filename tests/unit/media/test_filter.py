@@ -37,7 +37,7 @@ def audio(sequence, payload_type=0, *, marker=False):
 @pytest.mark.parametrize("payload_type", [0, 8, 96])
 def test_of_the_audio_two_consecutive_packets_in_64_pass(payload_type):
     program = kernel_filter.program(payload_type)
-    passed = [sequence for sequence in range(65536) if run(program, audio(sequence, payload_type))][:6]
+    passed = [sequence for sequence in range(200) if run(program, audio(sequence, payload_type))][:6]
     assert passed == [0, 1, 64, 65, 128, 129]
     assert not run(program, audio(2, payload_type, marker=True))
 

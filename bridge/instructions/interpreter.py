@@ -85,5 +85,5 @@ class Interpreter:
             scope.prepared = (program,)
             return
         progress["token"] = call.sound.follow(scope.with_tail(verb, program))
-        progress["seconds"] = program.seconds
+        progress["ends_at"] = None if playing.ends_at is None or program.seconds is None else playing.ends_at + program.seconds
         call.touch()

@@ -1,7 +1,7 @@
 """What Say, Play and Pause have in common: a program is played to its end.
 
-Progress: ``token`` the media worker's name for the program (so a later control process waits for the very sound that plays), ``seconds``
-its length. Without a token the sound begins from its start.
+Progress: ``token`` the media worker's name for the program (so a later control process waits for the very sound that plays), ``ends_at``
+when it will have ended (seconds, monotonic; null: never). Without a token the sound begins from its start.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ async def play_through(verb: Verb, call: Call, progress: Progress, scope: Scope)
     if "token" not in progress and not await _start(verb, call, progress, scope):
         scope.begin(None)
         return Continue()
-    seconds = progress["seconds"]
-    scope.begin(Playing(progress["token"], None if seconds is None else call.services.clock.now() + seconds))
+    scope.begin(Playing(progress["token"], progress["ends_at"]))
     await call.sound.through(progress["token"])
     return Continue()
 
@@ -30,6 +29,6 @@ async def _start(verb: Verb, call: Call, progress: Progress, scope: Scope) -> bo
     if program is None:
         return False
     progress["token"] = call.sound.start(scope.with_tail(verb, program))
-    progress["seconds"] = program.seconds
+    progress["ends_at"] = None if program.seconds is None else call.services.clock.now() + program.seconds
     call.touch()
     return True

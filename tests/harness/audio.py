@@ -139,6 +139,14 @@ def wait_for_tone(heard: Callable[[], Pcm], frequency: float, *, within_s: float
         time.sleep(0.05)
 
 
+def wait_until_heard(heard: Callable[[], Pcm], seconds: float, *, within_s: float = 10.0) -> None:
+    """Wait until a phone has written down that much."""
+    deadline = time.monotonic() + seconds + within_s
+    while len(heard()) < seconds * RATE:
+        assert time.monotonic() < deadline, f"{len(heard()) / RATE:.1f} s of {seconds:g} s were heard"
+        time.sleep(0.05)
+
+
 class Likeness(NamedTuple):
     """How like ``score`` (1: the same but for loudness) and where in the known clip, in samples."""
 

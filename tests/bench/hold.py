@@ -33,7 +33,7 @@ import numpy as np
 
 from waitline.media.filter import drops
 from waitline.media.plane import MediaPlane
-from waitline.media.rtp import PACKET, PACKET_BYTES
+from waitline.media.rtp import PACKET, PACKET_BYTES, is_rtp
 from waitline.media.worker_link import MediaWorkers, start_process
 
 MUSIC_FRAMES = 1400
@@ -91,7 +91,9 @@ def _listen(sockets: list[socket.socket], arrivals: list[list[float]]) -> None:
     for sock, times in zip(sockets, arrivals, strict=True):
         with contextlib.suppress(BlockingIOError):
             while True:
-                _, ancillary, _, _ = sock.recvmsg(256, 64)
+                data, ancillary, _, _ = sock.recvmsg(256, 64)
+                if not is_rtp(data, len(data)):
+                    continue  # RTCP comes to the same port, and has no schedule
                 seconds, nanoseconds = np.frombuffer(ancillary[0][2], np.int64)
                 times.append(float(seconds) + float(nanoseconds) / 1e9)
 

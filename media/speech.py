@@ -28,6 +28,8 @@ CANNOT_SAY: Final = 13520
 _LATIN = re.compile(r"[0-9A-Za-z\u00c0-\u024f]")
 _VOLUME = 0.7
 _MAN_PITCH = 0.8
+_QUIET = 300  # of 32767: the engine's noise floor is below
+_BREATH = 1600  # samples, 100 ms at the engine's 16 kHz
 _FALLBACKS: Final = {"en": "en-US", "de": "de-DE", "es": "es-ES", "fr": "fr-FR", "it": "it-IT"}
 _LIKE_BRITAIN: Final = frozenset({"en-AU", "en-IE", "en-IN", "en-NZ", "en-ZA"})
 _LOW_VOICES: Final = frozenset({"man", "alex", "matthew", "joey", "brian", "hans", "mathieu", "enrique", "giorgio"})
@@ -89,7 +91,7 @@ class NanoSpeech:
         pcm = np.frombuffer(self._engine.speak(words, voice=tag, pitch=pitch), dtype=np.int16)
         if not len(pcm):
             return _notes(f"no voice for {tag} can say this text")
-        return Spoken((pcm * _VOLUME).astype(np.int16), 16000, fallback or warning)
+        return Spoken((_without_long_silence(pcm) * _VOLUME).astype(np.int16), 16000, fallback or warning)
 
 
 class NoSpeech:
@@ -120,6 +122,12 @@ def nearest(language: str, known: tuple[str, ...]) -> tuple[str, Warned | None]:
     near = "en-GB" if tag in _LIKE_BRITAIN else _FALLBACKS.get(primary.lower(), "en-US")
     plain = not region and near.startswith(primary.lower())  # "de" is fully served by de-DE
     return near, None if plain else Warned(NO_LANGUAGE, f"there is no voice for {language}: {near} is used")
+
+
+def _without_long_silence(pcm: NDArray[np.int16]) -> NDArray[np.int16]:
+    """Speech whose end is its end: the engine adds half a second of nothing, in which a caller wonders whether the line is dead."""
+    loud = np.flatnonzero(np.abs(pcm) > _QUIET)
+    return pcm[: loud[-1] + _BREATH] if len(loud) else pcm
 
 
 def _notes(why: str) -> Spoken:

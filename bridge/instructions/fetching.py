@@ -12,23 +12,25 @@ from waitline.bridge.call.call import Call
 from waitline.bridge.call.state import Script, Target
 from waitline.bridge.instructions.contexts import Context, forbidden
 from waitline.bridge.instructions.document import Document, parse
+from waitline.bridge.instructions.elements import Finding
 from waitline.bridge.instructions.verbs import Dial, Enqueue, Play
-from waitline.errors import AudioError, DocumentError, WebhookError
+from waitline.errors import AudioError, DocumentError, MediaUnavailable, WebhookError
 
 FORBIDDEN_VERB = 12200
+NO_AUDIO = 13420
 _RUN_WITH_FAULT = (Enqueue, Dial, Play)
 """Their runners know what to do with a fault; any other verb with one makes the document unusable."""
 
 
 class DocumentFailure(Exception):
-    """No usable document: the notification ``code``, what was asked for, and whether the tenant has been told already."""
+    """No usable document: the notification ``code``, what was asked for, and what in it is to be told, if that says more."""
 
-    def __init__(self, message: str, *, code: int, target: Target, body: str = "", told: bool = False) -> None:
+    def __init__(self, message: str, *, code: int, target: Target, body: str = "", findings: tuple[Finding, ...] = ()) -> None:
         super().__init__(message)
         self.code = code
         self.target = target
         self.body = body
-        self.told = told
+        self.findings = findings
 
 
 async def fetch(call: Call, target: Target, context: Context) -> Script:
@@ -41,6 +43,8 @@ async def fetch(call: Call, target: Target, context: Context) -> Script:
         document = parse(reply.body, reply.content_type, url=reply.url)
         if document.audio_body is not None:
             await keep_audio(call, document)
+    except MediaUnavailable as error:
+        raise DocumentFailure(str(error), code=NO_AUDIO, target=target) from error
     except (DocumentError, AudioError) as error:
         raise DocumentFailure(str(error), code=error.code, target=target, body=reply.body.decode("utf-8", "replace")) from error
     return _judged(call, document, target, context)
@@ -65,22 +69,30 @@ async def keep_audio(call: Call, document: Document) -> None:
 
 
 def tell(call: Call, failure: DocumentFailure) -> None:
-    """Write the failure's Notification, unless a finding has said it."""
-    if not failure.told:
+    """Write the failure's Notification, or those of the findings that it comes from."""
+    if failure.findings:
+        _tell_findings(call, failure.findings, failure.target)
+    else:
         call.problem(failure.code, str(failure), target=failure.target, body=failure.body)
 
 
 def _judged(call: Call, document: Document, target: Target, context: Context) -> Script:
-    for finding in document.warnings:
-        where = f" (line {finding.line})" if finding.line else ""
-        log = notifications.ERROR if finding.fault else notifications.WARNING
-        call.problem(finding.code, finding.message + where, log=log, target=target)
+    """The script of a document that can be run, its warnings told. One that cannot tells nothing: a wait loop would with each try."""
     verb = forbidden(document, context)
     if verb is not None:
         raise DocumentFailure(f"<{verb}> must not stand in a {context.value} document", code=FORBIDDEN_VERB, target=target)
     for broken in document.verbs:
         if broken.fault and not isinstance(broken, _RUN_WITH_FAULT):
-            raise DocumentFailure(f"<{broken.name}> cannot be run as written", code=broken.fault, target=target, told=True)
+            why = f"<{broken.name}> cannot be run as written"
+            raise DocumentFailure(why, code=broken.fault, target=target, findings=document.warnings)
+    _tell_findings(call, document.warnings, target)
     plain = document.to_plain()
     plain["audio_body"] = None  # it is a clip by now
     return Script(document=plain, url=document.url)
+
+
+def _tell_findings(call: Call, findings: tuple[Finding, ...], target: Target) -> None:
+    for finding in findings:
+        where = f" (line {finding.line})" if finding.line else ""
+        log = notifications.ERROR if finding.fault else notifications.WARNING
+        call.problem(finding.code, finding.message + where, log=log, target=target)

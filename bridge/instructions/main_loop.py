@@ -6,6 +6,8 @@ that there was an error, and the call ends (platform contract 4.5).
 
 from __future__ import annotations
 
+import structlog
+
 from waitline.bridge.call.call import Call
 from waitline.bridge.call.sound import Program
 from waitline.bridge.call.state import Script, Target
@@ -15,8 +17,11 @@ from waitline.bridge.instructions.fetching import DocumentFailure
 from waitline.bridge.instructions.interpreter import Interpreter
 from waitline.bridge.instructions.outcomes import GoTo, HangUp
 from waitline.bridge.instructions.scope import Scope
+from waitline.errors import AudioError, MediaUnavailable
 
 APOLOGY = "We are sorry. An application error has occurred. Goodbye."
+
+log = structlog.get_logger(__name__)
 
 
 async def run(call: Call, start: Target | Script, interpreter: Interpreter) -> HangUp:
@@ -64,7 +69,10 @@ def fallback_target(call: Call, failure: DocumentFailure, url: str) -> Target:
 
 
 async def _apologise(call: Call, failure: DocumentFailure) -> HangUp:
-    clip = await call.services.clips.from_speech(APOLOGY, voice="man", language="en-US")
     call.answer()
-    await call.play(Program(segments=(clip.segment(),), report_after=1, clips=(clip,)))
+    try:
+        clip = await call.services.clips.from_speech(APOLOGY, voice="man", language="en-US")
+        await call.play(Program(segments=(clip.segment(),), report_after=1, clips=(clip,)))
+    except (AudioError, MediaUnavailable) as error:
+        log.warning("no apology", why=str(error))
     return HangUp(reason=f"document-failed-{failure.code}")

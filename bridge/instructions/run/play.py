@@ -8,11 +8,12 @@ from __future__ import annotations
 from waitline.bridge.call.call import Call
 from waitline.bridge.call.sound import Program
 from waitline.bridge.call.state import Progress
+from waitline.bridge.instructions.fetching import NO_AUDIO
 from waitline.bridge.instructions.outcomes import Next
 from waitline.bridge.instructions.run.sound import play_through
 from waitline.bridge.instructions.scope import Scope
 from waitline.bridge.instructions.verbs import Play
-from waitline.errors import AudioError, WebhookError
+from waitline.errors import AudioError, MediaUnavailable, WebhookError
 from waitline.media.clips import Clip
 
 
@@ -32,6 +33,9 @@ async def render(verb: Play, call: Call) -> Program | None:
         return Program(segments=(), report_after=0, digits=verb.digits) if verb.digits else None
     try:
         clip = await _clip(verb, call)
+    except MediaUnavailable as error:  # no room for it, or nobody to decode it
+        call.problem(NO_AUDIO, f"<Play> {verb.url}: {error}")
+        return None
     except (AudioError, WebhookError) as error:
         call.problem(error.code, f"<Play> {verb.url}: {error}")
         return None

@@ -9,7 +9,9 @@ from waitline.bridge.instructions.outcomes import Next
 from waitline.bridge.instructions.run.sound import play_through
 from waitline.bridge.instructions.scope import Scope
 from waitline.bridge.instructions.verbs import Say
-from waitline.errors import AudioError
+from waitline.errors import AudioError, MediaUnavailable
+
+CANNOT_SAY = 13520
 
 
 async def run(verb: Say, call: Call, progress: Progress, scope: Scope) -> Next:
@@ -22,11 +24,11 @@ async def render(verb: Say, call: Call) -> Program | None:
         return None
     limit = call.services.config.say_limit
     if len(verb.text) > limit:
-        call.warning(13520, f"<Say> has {len(verb.text)} characters; the first {limit} are spoken")
+        call.warning(CANNOT_SAY, f"<Say> has {len(verb.text)} characters; the first {limit} are spoken")
     try:
         clip = await call.services.clips.from_speech(verb.text[:limit], voice=verb.voice, language=verb.language)
-    except AudioError as error:
-        call.problem(error.code, f"<Say> could not be spoken: {error}")
+    except (AudioError, MediaUnavailable) as error:
+        call.problem(CANNOT_SAY, f"<Say> could not be spoken: {error}")
         return None
     if clip.warning:
         call.warning(clip.warning.code, clip.warning.message)

@@ -56,6 +56,17 @@ def no_tail(_program: Program, _music: bool, /) -> tuple[Segment, ...]:
     return ()
 
 
+def _nothing() -> None:
+    """Nobody cares."""
+
+
+async def _at_once() -> None:
+    """No reason to wait."""
+
+
+NO_SOUND = Program(segments=(), report_after=0)
+
+
 @dataclass(slots=True, kw_only=True)
 class Scope:
     interpreter: Engine
@@ -65,6 +76,10 @@ class Scope:
     tail: Tail = no_tail
     before_last_ends: Callable[[Playing], None] | None = None
     """Told when the last verb of the document plays, if that is a sound: the moment to think of the next document"""
+    before_sound: Callable[[], Awaitable[None]] = _at_once
+    """Awaited before a sound begins that is not joined to the one before it"""
+    sound_ended: Callable[[], None] = _nothing
+    """Told when a sound has come to its end, or was broken off"""
     playing: Playing | None = None
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     prepared: tuple[Program | None] | None = None
@@ -85,6 +100,11 @@ class Scope:
             (program,), self.prepared = self.prepared, None
             return program
         return await self.interpreter.render(verb, call)
+
+    def hush(self, call: Call) -> None:
+        """Break off what is heard: what follows a sound here follows at once."""
+        call.sound.start(Program(segments=self.tail(NO_SOUND, False), report_after=0))
+        self.sound_ended()
 
     def with_tail(self, verb: Verb, program: Program) -> Program:
         return program.with_tail(self.tail(program, isinstance(verb, Play)))

@@ -11,6 +11,9 @@ seconds.
 
 Documents of sound are asked for ahead, so that their first sound is joined to the last one of the document before it: one second plus
 what a fetch took lately before the end, with the values of that moment. Never past a Redirect, a Gather or a Leave.
+
+Progress: ``begun`` once there is sound; ``script`` the document that runs; ``outage`` while the application fails: ``since`` (seconds,
+monotonic), the ``url`` that failed first, whether it ``fell_back``.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from waitline.bridge.instructions.interpreter import SOUNDS
 from waitline.bridge.instructions.main_loop import fallback_target
 from waitline.bridge.instructions.outcomes import GoTo, HangUp, LeaveQueue
 from waitline.bridge.instructions.scope import Engine, Playing, Scope
+from waitline.bridge.instructions.verbs import Gather, Redirect
 from waitline.media.clips import silence
 from waitline.media.messages import Segment
 
@@ -90,7 +94,6 @@ class WaitState:
             script = script or await self._next_script(target)
             self._progress["script"] = script
             outcome = await self._interpreter.run(self._call, script, self._scope(script))
-            self._sound_ended_at = self._clock.now()
             self._progress.pop("script", None)
             script = None
             match outcome:
@@ -107,7 +110,13 @@ class WaitState:
 
     def _scope(self, script: Script) -> Scope:
         return Scope(
-            interpreter=self._interpreter, context=Context.WAIT, url=script.url, tail=self._tail, before_last_ends=self._think_ahead
+            interpreter=self._interpreter,
+            context=Context.WAIT,
+            url=script.url,
+            tail=self._tail,
+            before_last_ends=self._think_ahead,
+            before_sound=self._let_music_breathe,
+            sound_ended=self._note_end_of_sound,
         )
 
     # What is heard between documents
@@ -127,15 +136,21 @@ class WaitState:
         repeats = max(1, round(TAIL_S / FRAME_S / again)) if again else 1
         return ((start + frames - again, again, repeats), self._call.services.clips.default_music.segment(0))
 
+    def _note_end_of_sound(self) -> None:
+        self._sound_ended_at = self._clock.now()
+
+    async def _let_music_breathe(self) -> None:
+        """Default music that has been heard for longer than a moment is not cut before four seconds of it are over."""
+        music_since = self._sound_ended_at + TAIL_S
+        now = self._clock.now()
+        if now > music_since:
+            await asyncio.sleep(max(0.0, music_since + MUSIC_AT_LEAST_S - now))
+
     # Fetching
 
     async def _next_script(self, target: Target) -> Script:
-        """The document that was asked for ahead, or a new one, at a moment when it may begin to be heard."""
-        script = await self._take_ahead(target)
-        if script is None:
-            script = await self._fetch_until_it_works(target)
-        await self._let_music_breathe(script)
-        return script
+        """The document that was asked for ahead, or a new one."""
+        return await self._take_ahead(target) or await self._fetch_until_it_works(target)
 
     async def _take_ahead(self, target: Target) -> Script | None:
         ahead, self._ahead = self._ahead, None
@@ -150,29 +165,41 @@ class WaitState:
             return None  # asked for again, with retries, by who needs it now
 
     async def _fetch_until_it_works(self, target: Target) -> Script:
-        """Retry with back-off for as long as the caller waits; the fallback is asked once, and one Notification written, per outage."""
-        failing_since: float | None = None
+        """Retry with back-off for as long as the caller waits, and the queue allows. Raises WaitApplicationLost."""
         pause_s = 1.0
         while True:
             try:
-                return await self._fetch(target)
+                return await self._attempt(target)
             except DocumentFailure as failure:
-                if failing_since is None:
-                    failing_since = self._clock.now()
-                    fetching.tell(self._call, failure)
-                    script = await self._fall_back(failure)
-                    if script is not None:
-                        return script
-                if self._retry_s and self._clock.now() - failing_since >= self._retry_s:
+                script = await self._fall_back(failure)
+                if script is not None:
+                    return script
+                if self._retry_s and self._clock.now() - self._progress["outage"]["since"] >= self._retry_s:
                     raise WaitApplicationLost(str(failure)) from failure
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, self._call.services.config.wait_backoff_max_s)
             target = self._wait
 
+    async def _attempt(self, target: Target) -> Script:
+        """Ask once. The first failure begins an outage and is told; what failed, or a document that goes nowhere else, ends it."""
+        outage = self._progress.get("outage")
+        try:
+            script = await self._fetch(target)
+        except DocumentFailure as failure:
+            if outage is None:
+                self._progress["outage"] = {"since": self._clock.now(), "url": target.url, "fell_back": False}
+                fetching.tell(self._call, failure)
+            raise
+        if outage is not None and (target.url == outage["url"] or not _leads_on(script)):
+            del self._progress["outage"]
+        return script
+
     async def _fall_back(self, failure: DocumentFailure) -> Script | None:
-        url = self._call.state.application.fallback_url
-        if not url:
+        """The fallback's document, once an outage; it ends no outage."""
+        url, outage = self._call.state.application.fallback_url, self._progress["outage"]
+        if not url or outage["fell_back"]:
             return None
+        outage["fell_back"] = True
         try:
             return await self._fetch(fallback_target(self._call, failure, url))
         except DocumentFailure as second:
@@ -191,15 +218,6 @@ class WaitState:
         self._pace.took(self._clock.now() - begun)
         return script
 
-    async def _let_music_breathe(self, script: Script) -> None:
-        """Default music that has been heard for longer than a moment is not cut before four seconds of it are over."""
-        if script.progress.get("token"):
-            return  # joined to a sound that still plays
-        music_since = self._sound_ended_at + TAIL_S
-        now = self._clock.now()
-        if now > music_since:
-            await asyncio.sleep(max(0.0, music_since + MUSIC_AT_LEAST_S - now))
-
     # Asking ahead
 
     def _think_ahead(self, playing: Playing) -> None:
@@ -209,10 +227,15 @@ class WaitState:
     async def _ask_ahead(self, playing: Playing) -> Script:
         assert playing.ends_at is not None
         await asyncio.sleep(max(0.0, playing.ends_at - AHEAD_S - self._pace.recent_s - self._clock.now()))
-        script = await self._fetch(self._wait)
+        script = await self._attempt(self._wait)
         verbs = Document.from_plain(script.document).verbs
         if verbs and isinstance(verbs[0], SOUNDS):
             scope = self._scope(script)
             scope.playing = playing
             await self._interpreter.make_ready(verbs[0], self._call, scope, script.progress)
         return script
+
+
+def _leads_on(script: Script) -> bool:
+    """Whether a document may chain to another one, which may fail in its turn."""
+    return any(isinstance(verb, Redirect | Gather) for verb in Document.from_plain(script.document).verbs)

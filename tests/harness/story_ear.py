@@ -76,7 +76,7 @@ class Heard:
 
     @property
     def longest_silence_s(self) -> float:
-        return max((run.seconds for run in self.runs if run.sound == SILENCE), default=0.0)
+        return round(max((run.seconds for run in self.runs if run.sound == SILENCE), default=0.0), 3)
 
     def seconds_of(self, sound: Sound) -> float:
         """How long a sound was heard, all in all."""

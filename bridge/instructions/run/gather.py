@@ -39,7 +39,7 @@ async def _collect(verb: Gather, call: Call, progress: Progress, scope: Scope) -
     if not progress["digits"]:
         winner, first = await first_of(call.digits.get(), _sounds(verb, call, progress, scope))
         if winner == 0:
-            call.sound.stop()
+            scope.hush(call)
             if _finished_by(verb, call, progress, first):
                 return
     while True:

@@ -20,6 +20,7 @@ async def play_through(verb: Verb, call: Call, progress: Progress, scope: Scope)
         return Continue()
     scope.begin(Playing(progress["token"], progress["ends_at"]))
     await call.sound.through(progress["token"])
+    scope.sound_ended()
     return Continue()
 
 
@@ -28,6 +29,7 @@ async def _start(verb: Verb, call: Call, progress: Progress, scope: Scope) -> bo
     call.answer()
     if program is None:
         return False
+    await scope.before_sound()
     progress["token"] = call.sound.start(scope.with_tail(verb, program))
     progress["ends_at"] = None if program.seconds is None else call.services.clock.now() + program.seconds
     call.touch()

@@ -67,7 +67,7 @@ def test_our_rtp_is_fifty_packets_a_second_without_a_gap_or_a_jump(shared_platfo
     assert stream.packets >= 200
     assert stream.lost == 0
     assert stream.per_second == pytest.approx(50, abs=0.5)
-    assert (stream.sequence_steps, stream.timestamp_steps) == ({1}, {160})
+    assert (set(stream.sequence_steps), set(stream.timestamp_steps)) == ({1}, {160})
     assert stream.longest_gap_s < 0.04
 
 
@@ -87,5 +87,5 @@ def test_one_stream_runs_from_music_into_talk_and_back_into_silence(shared_platf
             call.hung_up()
         (stream,) = capture.streams()
     assert stream.lost == 0
-    assert stream.sequence_steps == {1}
+    assert set(stream.sequence_steps) == {1}
     assert all(0 < step <= 1600 for step in stream.timestamp_steps), stream.timestamp_steps

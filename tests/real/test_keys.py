@@ -27,7 +27,7 @@ def gathers(shared_platform):
     def number(keys: int) -> str:
         gather = f"<Gather action='/keys' numDigits='{keys}' finishOnKey='' timeout='8'/>"
         tenant.answers("/keys", "<Response><Hangup/></Response>")
-        return shared_platform.fresh_number(tenant.answers("/voice", f"<Response>{gather}</Response>"))
+        return str(shared_platform.fresh_number(tenant.answers("/voice", f"<Response>{gather}</Response>")))
 
     return tenant, number
 

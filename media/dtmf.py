@@ -143,6 +143,11 @@ def _steps_of(character: str) -> list[Step]:
     return tone + end + [SILENT_STEP] * GAP_FRAMES
 
 
+def seconds_of(digits: str) -> float:
+    """Return how long it takes to send them."""
+    return 0.020 * sum(len(_steps_of(character)) for character in digits)
+
+
 def event_payload(step: Step) -> bytes:
     """Return the four bytes of an event packet."""
     return EVENT.pack(step.event, (END if step.end else 0) | VOLUME, step.duration)

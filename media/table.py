@@ -215,6 +215,8 @@ class LegTable:
             return
         leg.started = True
         leg.at_frame = self.player.frame_of(leg)
+        if leg.digit_sender is not None:
+            self._key(leg)
         self.player.enter(leg)
         self._review(leg)
         self._expect_life(leg)
@@ -253,16 +255,21 @@ class LegTable:
         if leg is None:
             return
         leg.digit_token = command.token
-        if leg.dtmf_type < 0 or not leg.started:  # the peer takes no events, or would miss these
-            self.counters["unsent_digits"] += 1
-            leg.playlist.through = max(leg.playlist.through, command.token)
-            self._on_through(leg)
-            return
         was_keying = leg.digit_sender is not None
         leg.digit_sender = DigitSender(command.digits)
-        if not was_keying:
-            self.player.key(leg)
+        if leg.started and not was_keying:  # else they wait for the start: the peer would miss them
+            self._key(leg)
         self._review(leg)
+
+    def _key(self, leg: Leg) -> None:
+        """Begin to send the leg's digits; they are through at once where the peer takes no events."""
+        if leg.dtmf_type >= 0:
+            self.player.key(leg)
+            return
+        self.counters["unsent_digits"] += 1
+        leg.digit_sender = None
+        leg.playlist.through = max(leg.playlist.through, leg.digit_token)
+        self._on_through(leg)
 
     def _bridge(self, command: messages.Bridge) -> None:
         leg, peer = self.legs.get(command.leg), self.legs.get(command.peer)

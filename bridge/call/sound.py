@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from waitline.media.clips import Clip, ClipLibrary
+from waitline.media.dtmf import seconds_of
 from waitline.media.messages import ClipEnded, Segment
 from waitline.media.plane import MediaLeg
 
@@ -24,13 +25,15 @@ class Program:
     report_after: int
     clips: tuple[Clip, ...] = ()
     digits: str = ""
-    """Keys to send instead of sound (Play's ``digits``)"""
+    """Keys to send before the segments (Play's ``digits``)"""
 
     @property
     def seconds(self) -> float | None:
         """Length of the program proper; None where it never ends."""
         proper = self.segments[: self.report_after]
-        return None if any(loops == 0 for _, _, loops in proper) else sum(n * loops for _, n, loops in proper) * FRAME_S
+        if any(loops == 0 for _, _, loops in proper):
+            return None
+        return sum(n * loops for _, n, loops in proper) * FRAME_S + seconds_of(self.digits)
 
     def with_tail(self, tail: tuple[Segment, ...]) -> Program:
         """The same with something to be heard after its end."""
@@ -48,14 +51,20 @@ class Sound:
     def start(self, program: Program) -> int:
         """Play at once, whatever plays now; returns the token."""
         if program.digits:
-            return self._keep(self._media.send_digits(program.digits), program)
+            return self._start_with_digits(program)
         return self._keep(self._media.play(program.segments, report_after=program.report_after), program)
 
     def follow(self, program: Program) -> int:
-        """Play when what plays now has reached its end, with no frame between; returns the token."""
-        if program.digits:
-            return self._keep(self._media.send_digits(program.digits), program)
+        """Play when what plays now has reached its end, with no frame between; returns the token. Not for digits: they wait for nothing."""
         return self._keep(self._media.play_next(program.segments, report_after=program.report_after), program)
+
+    def _start_with_digits(self, program: Program) -> int:
+        self._media.stop()  # else what plays now would only wait, and go on behind the keys
+        digits = self._media.send_digits(program.digits)
+        if not program.segments:
+            return digits
+        sound = self.follow(program)
+        return sound if program.report_after else digits
 
     def stop(self) -> None:
         """Silence from the next frame on."""

@@ -1,4 +1,4 @@
-"""<Play>: audio from a URL, or keys. Progress: see sound.py.
+"""<Play>: audio from a URL, keys, or keys and then audio. Progress: see sound.py.
 
 Audio is fetched and decoded once and then shared by all who play it, until its own caching headers or the size of the store say otherwise.
 """
@@ -18,28 +18,27 @@ from waitline.media.clips import Clip
 
 
 async def run(verb: Play, call: Call, progress: Progress, scope: Scope) -> Next:
-    if verb.digits and verb.url and "keys" not in progress:
-        progress["keys"] = True
-        call.answer()
-        await call.play(Program(segments=(), report_after=0, digits=verb.digits))
     return await play_through(verb, call, progress, scope)
 
 
 async def render(verb: Play, call: Call) -> Program | None:
-    """The audio as a program; None where there is none to be had (the tenant is told)."""
+    """Keys, the audio, or both as a program; None where there is nothing to be had (the tenant is told)."""
     if verb.fault:
         return None
-    if not verb.url:
-        return Program(segments=(), report_after=0, digits=verb.digits) if verb.digits else None
+    clip = await _clip_or_none(verb, call) if verb.url else None
+    if clip is not None:
+        return Program(segments=(clip.segment(verb.loop),), report_after=1, clips=(clip,), digits=verb.digits)
+    return Program(segments=(), report_after=0, digits=verb.digits) if verb.digits else None
+
+
+async def _clip_or_none(verb: Play, call: Call) -> Clip | None:
     try:
-        clip = await _clip(verb, call)
+        return await _clip(verb, call)
     except MediaUnavailable as error:  # no room for it, or nobody to decode it
         call.problem(NO_AUDIO, f"<Play> {verb.url}: {error}")
-        return None
     except (AudioError, WebhookError) as error:
         call.problem(error.code, f"<Play> {verb.url}: {error}")
-        return None
-    return Program(segments=(clip.segment(verb.loop),), report_after=1, clips=(clip,)) if clip.frames else None
+    return None
 
 
 async def _clip(verb: Play, call: Call) -> Clip:

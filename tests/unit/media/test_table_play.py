@@ -231,6 +231,32 @@ def test_digits_that_the_peer_does_not_take_are_through_at_once():
     assert rig.reported(ClipEnded) == [ClipEnded(1, 77)]
 
 
+def test_digits_before_the_audio_has_started_wait_for_it():
+    rig = Rig()
+    rig.open(start=False)
+    rig.table.command(messages.SendDigits(1, 1, 77, "5"))
+    rig.table.command(messages.PlayNext(1, 1, 78, ((30, 2, 1),), 1))
+    rig.frames(5)
+    assert not rig.sent()
+    assert not rig.reported(ClipEnded)
+    rig.table.command(messages.StartAudio(1, 1))
+    rig.frames(20)
+    assert [p.payload[0] for p in packets(rig) if p.payload_type == 101] == [5] * 9
+    assert rig.reported(ClipEnded) == [ClipEnded(1, 77), ClipEnded(1, 78)]
+    assert {30, 31} <= set(rig.heard())
+
+
+def test_digits_that_waited_for_a_peer_that_takes_none_are_through_when_the_audio_starts():
+    rig = Rig()
+    rig.open(dtmf=-1, start=False)
+    rig.table.command(messages.SendDigits(1, 1, 77, "5"))
+    assert not rig.reported(ClipEnded)
+    rig.table.command(messages.StartAudio(1, 1))
+    assert rig.reported(ClipEnded) == [ClipEnded(1, 77)]
+    rig.frames(1)
+    assert len(rig.sent()) == 1
+
+
 def test_a_program_cuts_digits_short_after_the_one_under_way():
     rig = Rig()
     rig.open()

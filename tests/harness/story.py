@@ -67,10 +67,15 @@ KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 class ToneSpeech:
     """Speaks "400 Hz for 2.0 s" as just that; any other text as a second of 3000 Hz."""
 
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, str]] = []
+        """(text, voice, language)"""
+
     def languages(self) -> tuple[str, ...]:
         return ("en-US",)
 
     def synthesise(self, text: str, voice: str, language: str) -> Spoken:
+        self.asked.append((text, voice, language))
         words = text.split()
         if len(words) == 5 and words[1] == "Hz":
             return Spoken(tone(float(words[0]), float(words[3])), 8000, None)
@@ -112,6 +117,7 @@ class Story:
         self.clock = VirtualClock(self.loop.time)
         self.random = random.Random(1)
         self.tenant = Tenant()
+        self.speech = ToneSpeech()
         self.platform = PLATFORM
         self.phones: dict[tuple[str, int], Phone] = {}
         self.lost_sip: Callable[[bytes], bool] = lambda _data: False
@@ -137,7 +143,7 @@ class Story:
         self.store = await Store.open(":memory:", clock=self.clock, key=KEY, inline=True, refresh_s=None)
         self._slow_down(self.store)
         self._frames = FrameStore.in_memory(STORE_FRAMES)
-        self.clips = ClipLibrary(self._frames, InlineMaker(self._frames, ToneSpeech()), clock=self.clock)
+        self.clips = ClipLibrary(self._frames, InlineMaker(self._frames, self.speech), clock=self.clock)
         self.media = MemoryMedia(self._frames.frames, random=self.random, host=PLATFORM[0], quiet_s=int(self.config.quiet_limit_s))
         self.plane = MediaPlane([SlowLink(self.media, self)], host=PLATFORM[0], random=self.random)
         self.control = Control(self._ports())

@@ -104,6 +104,8 @@ class Ear:
         self.frames: list[Frame] = []
         self.digits: list[str] = []
         """RFC 4733 events received, each once"""
+        self.digits_at: list[float] = []
+        """When each of them began"""
         self.sequences: list[int] = []
         self._event_timestamp = -1
         self.on_frame: Callable[[Frame], None] = lambda _frame: None
@@ -126,6 +128,7 @@ class Ear:
         if timestamp != self._event_timestamp:
             self._event_timestamp = timestamp
             self.digits.append("0123456789*#ABCD"[packet[12]])
+            self.digits_at.append(self._now())
 
     def _name(self, payload: bytes) -> Sound:
         known = self._known[self.codec]

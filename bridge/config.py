@@ -222,6 +222,9 @@ class Config(BaseSettings):
 
     # Operating
     drain_s: float = Field(default=600.0, ge=0, description="How long calls may go on after SIGTERM, seconds.")
+    standby: bool = Field(
+        default=True, description="Keep a second control process waiting, everything loaded, that takes over at once when the first dies."
+    )
     max_request_kb: int = Field(default=64, ge=1, description="Largest body of a REST request, kilobytes.")
 
     @classmethod

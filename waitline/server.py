@@ -37,7 +37,7 @@ from waitline.media.clips import ClipLibrary
 from waitline.media.frame_store import FrameStore, store_bytes
 from waitline.media.plane import MediaPlane
 from waitline.media.worker_link import MediaWorkers
-from waitline.supervision import Drain, End, Supervision, SupervisionEvent, SupervisorGone, WorkerDied
+from waitline.supervision import EXIT_HANDED_OVER, Drain, End, HandOver, Supervision, SupervisionEvent, SupervisorGone, WorkerDied
 
 EXIT_CONFIG = 2
 FRAMES = "frames"
@@ -63,10 +63,14 @@ class Server:
     async def run(self) -> int:
         """Serve until told to end; returns the exit code."""
         async with AsyncExitStack() as stack:
+            stack.callback(self._supervision.close)
             control = await self._build(stack)
             await stack.enter_async_context(self._listening(control))
             self._supervision.ready(http=_shown(self._http), sip=_shown(self._sip[0]))
             log.info("ready", http=_shown(self._http), sip=_shown(self._sip[0]))
+            self._supervision.standby(on=self._config.standby)
+            self._supervision.open_door(self._config.data)
+            self._supervision.status_from(lambda: {"calls": len(control.switchboard)})
             return await self._obey(control)
 
     async def _build(self, stack: AsyncExitStack) -> Control:
@@ -147,12 +151,15 @@ class Server:
                 order.cancel()
                 return 0
             match order.result():
-                case Drain() if drain is None:
-                    drain = asyncio.create_task(control.drain(within_s=self._config.drain_s), name="drain")
+                case Drain(deadline_s) if drain is None:
+                    within_s = self._config.drain_s if deadline_s is None else deadline_s
+                    drain = asyncio.create_task(control.drain(within_s=within_s), name="drain")
                 case End() | SupervisorGone():
                     if drain:
                         drain.cancel()
                     return 0
+                case HandOver():
+                    return EXIT_HANDED_OVER
                 case WorkerDied() as death:
                     log.error("worker died", kind=death.kind, index=death.index, why=death.why)
                     await self._replace(death)
@@ -185,15 +192,24 @@ def _own_hosts(config: Config) -> frozenset[str]:
     return frozenset(name.lower() for name in names if name)
 
 
+def self_check() -> str:
+    """Say why this version cannot take over from the one that runs, or nothing."""
+    return ""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run control; returns the exit code."""
     parser = argparse.ArgumentParser(prog="waitline control")
     parser.add_argument("--config", type=Path, default=None)
+    parser.add_argument("--standby", action="store_true", help="wait for the supervisor's word before anything is opened")
     options = parser.parse_args(arguments)
     try:
+        supervision = Supervision.from_environment()
         config = load_config(options.config)
         logs.set_up(config.log_level, config.log_format)
-        server = Server(config, Supervision.from_environment())
+        if options.standby and not supervision.await_go(self_check):
+            return 0
+        server = Server(config, supervision)
         return asyncio.run(server.run())
     except ConfigError as error:
         sys.stderr.write(f"waitline: {error}\n")

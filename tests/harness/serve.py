@@ -86,6 +86,7 @@ class Serve:
             "WAITLINE_DATA": str(folder / "data"),
             "WAITLINE_HTTP": "127.0.0.1:0",
             "WAITLINE_SIP": "127.0.0.1:0",
+            "WAITLINE_STANDBY": "false",  # a second process that loads everything, beside each platform of each test
             "PYTHONPATH": str(TESTS),
         }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("WAITLINE_")}

@@ -40,7 +40,10 @@ async def readyz(request: web.Request) -> web.Response:
 
 
 async def metrics(request: web.Request) -> web.Response:
-    return web.Response(body=generate_latest(request.app[SERVICES].registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    services = request.app[SERVICES]
+    if services.refresh_metrics is not None:
+        await services.refresh_metrics()
+    return web.Response(body=generate_latest(services.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 async def openapi(request: web.Request) -> web.Response:

@@ -7,7 +7,7 @@ them and must not know how a call runs.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -71,6 +71,8 @@ class Services:
     realm: str
     """The platform's one SIP realm: HA1 is stored for it."""
     registry: CollectorRegistry
+    refresh_metrics: Callable[[], Awaitable[None]] | None = None
+    """Brings figures up to date that are not counted in this process, before each scrape"""
     not_ready: Callable[[], Sequence[str]] = tuple
     """Why no new work can be taken, one line each; empty when ready."""
     random_bytes: Callable[[int], bytes] = field(default=os.urandom, repr=False)

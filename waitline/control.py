@@ -6,9 +6,11 @@ that jumps. Nothing in here opens a socket, reads a file or asks for the time.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -45,13 +47,24 @@ from waitline.bridge.sip.user_agent import UserAgent
 from waitline.bridge.store.store import Store
 from waitline.bridge.webhook.client import WebhookClient
 from waitline.clock import Clock
-from waitline.errors import BridgeError
+from waitline.errors import BridgeError, MediaUnavailable
 from waitline.media.clips import ClipLibrary
 from waitline.media.plane import MediaPlane
 from waitline.metrics import PlatformMetrics
 from waitline.tasks import Tasks
 
 GOODBYE_S = 2.0
+WORKERS_ANSWER_S = 0.5
+MEDIA_COUNTS = {
+    "late_ticks": "Ticks of 5 ms that began late, made up for by sending at once",
+    "skipped_packets": "Packets left out because their tick came more than three frames late",
+    "foreign_source": "Packets dropped: from an address the leg does not take",
+    "not_rtp": "Packets dropped: not RTP",
+    "unagreed_type": "Packets dropped: a payload type nobody agreed on",
+    "not_relayed": "Packets of a bridge dropped: too old, or the other side takes none now",
+    "send_errors": "Packets the kernel did not take",
+    "unsent_digits": "Digits that could not be sent",
+}
 
 log = structlog.get_logger(__name__)
 
@@ -80,6 +93,7 @@ class Control:
         self._ports = ports
         self.metrics = PlatformMetrics(CollectorRegistry())
         self.tasks, self.calls, self.chores = Tasks(), Tasks(), Tasks()  # the last have no end of their own: nobody waits for them
+        self._media_counts: dict[str, float] = {}
         self.sids = SidFactory(ports.random_bytes)
         self.keeper = Keeper(ports.store, self._dialog_of)
         self.queues = QueueAuthority(
@@ -138,6 +152,7 @@ class Control:
                 sids=self.sids,
                 realm=ports.realm,
                 registry=self.metrics.registry,
+                refresh_metrics=self._ask_workers,
                 not_ready=self.not_ready,
                 random_bytes=ports.random_bytes,
                 own_hosts=ports.own_hosts,
@@ -149,7 +164,21 @@ class Control:
         self.metrics.gauge("queue_members_waiting", "Members WAITING, all queues", lambda: self.queues.totals().waiting)
         self.metrics.gauge("queue_members_claimed", "Members CLAIMED, all queues", lambda: self.queues.totals().claimed)
         self.metrics.gauge("media_legs", "Media legs open", lambda: self._ports.plane.stats["legs"])
+        self.metrics.gauge("sip_messages_dropped", "SIP messages nobody could be answered", lambda: self.endpoint.user_agent.dropped)
+        for name, text in MEDIA_COUNTS.items():
+            self.metrics.gauge(f"rtp_{name}", text, partial(self._media_count, name))
         self.metrics.gauge("sip_registrations", "Bindings of registered phones", lambda: len(self.registrations))
+
+    def _media_count(self, name: str) -> float:
+        return self._media_counts.get(name, 0.0)
+
+    async def _ask_workers(self) -> None:
+        """Bring what the media workers count up to date; one that does not answer in time keeps its last figures."""
+        try:
+            async with asyncio.timeout(WORKERS_ANSWER_S):
+                self._media_counts = _summed(await self._ports.plane.worker_stats())
+        except (TimeoutError, MediaUnavailable) as error:
+            log.warning("media workers did not answer for the metrics", why=str(error))
 
     def not_ready(self) -> Sequence[str]:
         """Why no new work is taken; empty when ready."""
@@ -202,6 +231,10 @@ class Control:
 
 
 _KINDS = {MemberJoined: "joined", MemberClaimed: "claimed", MemberReleased: "released", MemberLeft: "left"}
+
+
+def _summed(stats: list[dict[str, float]]) -> dict[str, float]:
+    return {name: sum(one.get(name, 0.0) for one in stats) for name in MEDIA_COUNTS}
 
 
 def _check_inline(text: str) -> None:

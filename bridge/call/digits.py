@@ -1,7 +1,7 @@
 """The keys a peer pressed, in order, until somebody wants them.
 
-A key pressed while a verb runs that takes none is dropped when that verb begins (``clear``); keys pressed between a Gather and the Gather
-of its reply are kept, so that a caller who types ahead loses nothing.
+Keys pressed while a verb runs that takes none are dropped (``clear``); keys pressed between a Gather and the Gather of its reply are kept,
+so that a caller who types ahead loses nothing.
 """
 
 from __future__ import annotations
@@ -27,9 +27,17 @@ class DigitBuffer:
         self._digits.clear()
         self._arrived.clear()
 
-    async def get(self) -> str:
-        """Wait for the next key; the caller sets the deadline."""
+    async def arrived(self) -> None:
+        """Wait until there is a key; the caller sets the deadline."""
         while not self._digits:
             self._arrived.clear()
             await self._arrived.wait()
+
+    def take(self) -> str:
+        """Take the oldest key; there must be one."""
         return self._digits.popleft()
+
+    async def get(self) -> str:
+        """Wait for the next key and take it; the caller sets the deadline."""
+        await self.arrived()
+        return self.take()

@@ -106,9 +106,17 @@ class Script:
     """Where it came from; "" for one given inline"""
     index: int = 0
     progress: Progress = field(default_factory=dict)
+    following: Progress = field(default_factory=dict)
+    """What was made ready of the verb after it; its progress when its turn comes"""
 
     def to_plain(self) -> dict[str, Any]:
-        return {"document": self.document, "url": self.url, "index": self.index, "progress": _plain(self.progress)}
+        return {
+            "document": self.document,
+            "url": self.url,
+            "index": self.index,
+            "progress": _plain(self.progress),
+            "following": _plain(self.following),
+        }
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Script:

@@ -4,8 +4,8 @@ The interpreter is given its verb → runner table and knows no verb by name, bu
 the one after it is made ready, and joined to it inside the media worker with no frame between; and while the last sound of a document
 plays, whoever runs the document may fetch the next (``Scope.before_last_ends``).
 
-The index and the progress of the verb are in the script, so a run can be taken up at any await: a verb is begun again, or goes on, by its
-runner's own rule.
+The index and the progress of the verb, and what was made ready of the one after it, are in the script, so a run can be taken up at any
+await: a verb is begun again, or goes on, by its runner's own rule.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from waitline.bridge.call.state import Progress, Script
 from waitline.bridge.instructions.document import Document
 from waitline.bridge.instructions.outcomes import Continue, DocumentEnded, Next
 from waitline.bridge.instructions.scope import Renderer, RunnerTable, Scope
-from waitline.bridge.instructions.verbs import Gather, Pause, Play, Say, Verb
+from waitline.bridge.instructions.verbs import Gather, Pause, Play, Redirect, Say, Verb
 
 SOUNDS = (Say, Play, Pause)
+KEEPS_KEYS = (Gather, Redirect)
+"""Between these, a caller may type ahead."""
 
 
 class Interpreter:
@@ -35,34 +37,38 @@ class Interpreter:
         """Run a script from where it is; returns what passed control on, or DocumentEnded."""
         verbs = Document.from_plain(script.document).verbs
         while script.index < len(verbs):
-            following: Progress = {}
             call.touch()
-            outcome = await self._step(call, verbs, script, scope, following)
+            outcome = await self._step(call, verbs, script, scope)
             if not isinstance(outcome, Continue):
                 return outcome
             script.index += 1
-            script.progress = following
+            script.progress, script.following = script.following, {}
         return DocumentEnded()
-
-    async def run_verb(self, verb: Verb, call: Call, progress: Progress, scope: Scope) -> Next:
-        """Run one verb, such as one nested in a Gather."""
-        return await self._runners[verb.name](verb, call, progress, scope)
 
     async def render(self, verb: Verb, call: Call) -> Program | None:
         """Make the program of a sound."""
         return await self._render(verb, call)
 
-    async def _step(self, call: Call, verbs: tuple[Verb, ...], script: Script, scope: Scope, following: Progress) -> Next:
-        """Run the verb at the index, and look ahead meanwhile."""
+    async def _step(self, call: Call, verbs: tuple[Verb, ...], script: Script, scope: Scope) -> Next:
+        """Run the verb at the index; keys pressed meanwhile are nobody's, unless somebody waits for them."""
         verb = verbs[script.index]
-        if not isinstance(verb, Gather):
-            call.digits.clear()
+        if scope.takes_keys or isinstance(verb, KEEPS_KEYS):
+            return await self._run_verb(call, verbs, script, scope)
+        call.digits.clear()
+        outcome = await self._run_verb(call, verbs, script, scope)
+        call.digits.clear()
+        return outcome
+
+    async def _run_verb(self, call: Call, verbs: tuple[Verb, ...], script: Script, scope: Scope) -> Next:
+        """Run the verb at the index; while a sound is heard, look ahead."""
+        verb = verbs[script.index]
+        running = self._runners[verb.name](verb, call, script.progress, scope)
         if not isinstance(verb, SOUNDS):
-            return await self.run_verb(verb, call, script.progress, scope)
+            return await running
         scope.begun.clear()
-        ahead = asyncio.ensure_future(self._look_ahead(call, verbs[script.index + 1 :], scope, following))
+        ahead = asyncio.ensure_future(self._look_ahead(call, verbs[script.index + 1 :], scope, script.following))
         try:
-            outcome = await self.run_verb(verb, call, script.progress, scope)
+            outcome = await running
             await ahead  # the next verb starts with what this made ready
             return outcome
         finally:
@@ -74,7 +80,7 @@ class Interpreter:
         if not rest:
             if scope.before_last_ends is not None and scope.playing is not None:
                 scope.before_last_ends(scope.playing)
-        elif isinstance(rest[0], SOUNDS):
+        elif isinstance(rest[0], SOUNDS) and "token" not in following:
             await self.make_ready(rest[0], call, scope, following)
 
     async def make_ready(self, verb: Verb, call: Call, scope: Scope, progress: Progress) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from waitline.bridge.call.call import Call
@@ -37,7 +37,6 @@ class Engine(Protocol):
     """What a runner may ask of the interpreter."""
 
     async def run(self, call: Call, script: Script, scope: Scope, /) -> Next: ...
-    async def run_verb(self, verb: Verb, call: Call, progress: Progress, scope: Scope, /) -> Next: ...
     async def render(self, verb: Verb, call: Call, /) -> Program | None: ...
     async def make_ready(self, verb: Verb, call: Call, scope: Scope, progress: Progress, /) -> None: ...
 
@@ -80,10 +79,16 @@ class Scope:
     """Awaited before a sound begins that is not joined to the one before it"""
     sound_ended: Callable[[], None] = _nothing
     """Told when a sound has come to its end, or was broken off"""
+    takes_keys: bool = False
+    """Somebody waits for keys while this document runs: its sounds do not drop them"""
     playing: Playing | None = None
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     prepared: tuple[Program | None] | None = None
     """What the next sound was made into, where it could not be joined to the one before"""
+
+    def within(self) -> Scope:
+        """The scope of verbs nested in one of this document's that takes keys."""
+        return replace(self, before_last_ends=None, takes_keys=True, playing=None, begun=asyncio.Event(), prepared=None)
 
     def target(self, url: str | None, method: str, *params: tuple[str, str]) -> Target:
         """The request of a verb's URL; None means the current document's."""

@@ -48,6 +48,10 @@ class Phone:
         self.answers: Callable[[Message], bool] = lambda _request: True
         """Which requests of the platform it answers by itself."""
         self.acknowledges = True
+        self.doubles_packets = False
+        """Whether each packet of a key arrives twice."""
+        self.loses_packets: Callable[[int], bool] = lambda _number: False
+        """Which of a key's five packets (0..4, the last three its end) get lost."""
         self.codecs = "0 8"
         self._story = story
         self._random = random.Random(name)
@@ -169,7 +173,10 @@ class Phone:
         timestamp = self._timestamp = (self._timestamp + 800) & 0xFFFFFFFF
         for number, (end, duration) in enumerate([(0, 160), (0, 320), (1, 480), (1, 480), (1, 480)]):
             payload = struct.pack("!BBH", event, end << 7 | 10, duration)
-            loop.call_later(number * 0.015, self._send_rtp, 101, timestamp, payload, number == 0)
+            if self.loses_packets(number):
+                continue
+            for _ in range(1 + self.doubles_packets):
+                loop.call_later(number * 0.015, self._send_rtp, 101, timestamp, payload, number == 0)
 
     def talks(self, hz: int) -> None:
         """Speak a tone from now on, a packet each 20 ms."""

@@ -9,6 +9,7 @@ The heavy parts are imported by the command that needs them, so that ``waitline 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -87,6 +88,41 @@ def doctor(config: ConfigOption = None) -> None:
     for finding in findings:
         typer.echo(f"{finding.verdict:5} {finding.subject:14} {finding.text}")
     raise typer.Exit(EXIT_CONFIG if any(finding.verdict == "fault" for finding in findings) else 0)
+
+
+@app.command()
+def upgrade(config: ConfigOption = None) -> None:
+    """Replace the running platform's control process by the version now installed, under live calls.
+
+    The new version checks itself first; if it cannot take over, nothing changes, the reason is printed and the exit code is 1. Media
+    processes go on as they are.
+    """
+    from waitline.bridge.config import load_config
+    from waitline.operate import upgrade as run_upgrade
+
+    raise typer.Exit(_answering_for_settings(lambda: run_upgrade(load_config(config).data, typer.echo)))
+
+
+@app.command()
+def drain(
+    deadline: Annotated[
+        str | None, typer.Option(metavar="TIME", help="How long calls may go on, such as 90s, 30m or 2h; the setting drain_s if not given.")
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Let the running platform take no new calls and end when the last has ended, or the time is over.
+
+    Shows how far it is until the platform has ended. Ctrl-C ends the showing, not the draining.
+    """
+    from waitline.bridge.config import load_config
+    from waitline.operate import drain as run_drain
+    from waitline.operate import seconds
+
+    def run() -> int:
+        settings = load_config(config)
+        return run_drain(settings.data, settings.drain_s if deadline is None else seconds(deadline), sys.stdout)
+
+    raise typer.Exit(_answering_for_settings(run))
 
 
 @app.command()

@@ -42,13 +42,17 @@ class Log:
         with self._grown:
             return "".join(self._lines)
 
-    def wait_for(self, pattern: str, within_s: float = 5.0) -> re.Match[str]:
-        """Return the first match of the pattern; fails with the whole log when there is none in time."""
+    def wait_for(self, pattern: str, within_s: float = 5.0, *, count: int = 1) -> re.Match[str]:
+        """Return the first match of the pattern, or that of number ``count``; fails with the whole log when there is none in time."""
+
+        def matches() -> list[re.Match[str]]:
+            return list(re.finditer(pattern, "".join(self._lines)))
+
         with self._grown:
-            self._grown.wait_for(lambda: re.search(pattern, "".join(self._lines)), within_s)
-        found = re.search(pattern, self.text())
-        assert found, f"{pattern!r} is not in the log:\n{self.text()}"
-        return found
+            self._grown.wait_for(lambda: len(matches()) >= count, within_s)
+        found = matches()
+        assert len(found) >= count, f"{pattern!r} is not in the log {count} times:\n{self.text()}"
+        return found[count - 1]
 
     def finish(self, within_s: float = 5.0) -> None:
         """Wait until every process that holds the other end is gone."""

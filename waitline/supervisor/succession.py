@@ -169,6 +169,7 @@ class Succession:
         """A standby has imported everything."""
         if control is self.standby:
             self._standby_pause_s = 0.0
+            self._hands.log(f"standby (pid {control.pid}) stands by")
 
     def on_checked(self, control: Control, reason: str, version: str) -> None:
         """A candidate has checked itself; an empty reason is good."""

@@ -24,6 +24,7 @@ from waitline.bridge.call.sound import Program, Sound
 from waitline.bridge.call.state import CallState, CallStatus, Target
 from waitline.bridge.events import MemberLeft
 from waitline.bridge.net.endpoint import SipEndpoint
+from waitline.bridge.sids import CallSid
 from waitline.bridge.sip.flow import Flow
 from waitline.bridge.store.errors import StoreUnavailable
 from waitline.bridge.store.records import Account, CallRecord
@@ -83,10 +84,12 @@ class Call:
             self.record()
 
     def interrupt(self, interruption: Interruption) -> None:
-        """End what runs; an end outranks a redirection, and the first end counts."""
+        """End what runs; an end outranks a redirection, and the first end counts. A place in a queue is given up at once."""
         if isinstance(self.interruption, Ended):
             return
         self.interruption = interruption
+        if isinstance(interruption, Ended):  # now, not when the work has been cancelled: until then an agent could claim it
+            self.services.queues.leave(CallSid(self.sid), interruption.leaves_as)
         self._interrupted.set()
 
     def limit_time(self, seconds: int) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from waitline.bridge.call.state import CallStatus, Target
+from waitline.bridge.events import LeaveReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,11 @@ class Ended:
     """One word for people and the call's record: caller-hung-up, media-timeout, ended-by-tenant …"""
     by_peer: bool
     """True: the dialog is gone already; False: we say BYE"""
+
+    @property
+    def leaves_as(self) -> LeaveReason:
+        """How a member leaves its queue by this end: a fault of the call is not the caller's word."""
+        return LeaveReason.SYSTEM_ERROR if self.status is CallStatus.FAILED else LeaveReason.HANGUP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -97,6 +97,7 @@ class SlowLink:
     def __init__(self, media: MemoryMedia, story: Story) -> None:
         self._media = media
         self._story = story
+        self.on_lost: Callable[[str], None] = lambda _why: None
         self.send, self.ready, self.close = media.send, media.ready, media.close
 
     def attach(self, on_reports: Callable[[list[Report], list[int]], None], on_lost: Callable[[str], None]) -> None:
@@ -106,6 +107,7 @@ class SlowLink:
             else:
                 on_reports(reports, descriptors)
 
+        self.on_lost = on_lost
         self._media.attach(deliver, on_lost)
 
 
@@ -145,7 +147,8 @@ class Story:
         self._frames = FrameStore.in_memory(STORE_FRAMES)
         self.clips = ClipLibrary(self._frames, InlineMaker(self._frames, self.speech), clock=self.clock)
         self.media = MemoryMedia(self._frames.frames, random=self.random, host=PLATFORM[0], quiet_s=int(self.config.quiet_limit_s))
-        self.plane = MediaPlane([SlowLink(self.media, self)], host=PLATFORM[0], random=self.random)
+        self.link = SlowLink(self.media, self)
+        self.plane = MediaPlane([self.link], host=PLATFORM[0], random=self.random)
         self.control = Control(self._ports())
         self.control.endpoint.attach_wire(self, PLATFORM)
         self._known = self._own_sounds()
@@ -207,6 +210,10 @@ class Story:
     async def passes(self, seconds: float) -> None:
         """Let that much time pass."""
         await asyncio.sleep(seconds)
+
+    def media_dies(self) -> None:
+        """The media worker is gone, and all legs with it."""
+        self.link.on_lost("killed")
 
     # --- wires
 

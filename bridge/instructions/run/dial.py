@@ -18,7 +18,7 @@ from waitline.bridge.call.parameters import Parameters
 from waitline.bridge.call.race import first_of
 from waitline.bridge.call.sound import Program
 from waitline.bridge.call.state import CallStatus, Progress, Target
-from waitline.bridge.events import ReleaseReason
+from waitline.bridge.events import LeaveReason
 from waitline.bridge.instructions.outcomes import Continue, GoTo, Next
 from waitline.bridge.instructions.scope import Scope
 from waitline.bridge.instructions.verbs import Dial, QueueNoun
@@ -82,24 +82,27 @@ async def _take_from_queue(verb: Dial, noun: QueueNoun, call: Call, progress: Pr
 async def _claim(noun: QueueNoun, call: Call, progress: Progress) -> Conversation | None:
     """Wait for a caller; None when the time is over or the queue is gone."""
     queues = call.services.queues
+    left_s = progress["until"] - call.services.clock.now()
     try:
-        async with asyncio.timeout(max(0.0, progress["until"] - call.services.clock.now())):
-            while True:
+        async with asyncio.timeout(left_s):
+            while left_s > 0:  # else a caller who is there would be claimed before the deadline is looked at
                 claim = await queues.claim(QueueSid(progress["queue"]), by=CallSid(call.sid), ticket=progress["ticket"])
                 conversation = _offer(noun, call, claim)
                 if conversation is not None:
                     return conversation
     except TimeoutError:
-        _settle(progress, "queue-empty", "no-answer")
+        pass  # nobody came
     except QueueDeleted:
         _settle(progress, "queue-not-found", "failed")
+        return None
+    _settle(progress, "queue-empty", "no-answer")
     return None
 
 
 def _offer(noun: QueueNoun, call: Call, claim: Claim) -> Conversation | None:
     caller = call.services.calls.live(claim.call)
-    if caller is None:  # its end is on its way to the authority
-        call.services.queues.release(claim.id, ReleaseReason.CALLER_GONE)
+    if caller is None:  # cannot be; given back it would be claimed again at once, for ever
+        call.services.queues.leave(claim.call, LeaveReason.SYSTEM_ERROR)
         return None
     whisper = Target(url=noun.url, method=noun.method) if noun.url else None
     conversation = Conversation(claim=claim, agent=call, caller=caller, whisper=whisper)

@@ -22,7 +22,7 @@ import structlog
 
 from waitline.bridge.call.call import Call
 from waitline.bridge.call.conversation import Conversation, Why
-from waitline.bridge.call.interruption import Redirected
+from waitline.bridge.call.interruption import Interruption, Redirected
 from waitline.bridge.call.parameters import Parameters
 from waitline.bridge.call.race import first_of
 from waitline.bridge.call.state import CallStatus, Progress, Target
@@ -86,7 +86,8 @@ async def _wait_or_go_on(verb: Enqueue, call: Call, progress: Progress, scope: S
     if revived is not None:
         return LeaveReason.BRIDGED, revived
     if call.services.queues.member(CallSid(call.sid)) is None:
-        return LeaveReason.SYSTEM_ERROR, None  # taken out, and nobody told the call: it must not wait for ever
+        # Taken out by an interruption that is about to be heard; whatever it was, the call must not wait for ever.
+        return call.left.reason if call.left else LeaveReason.SYSTEM_ERROR, None
     return await _wait(verb, call, progress, scope)
 
 
@@ -178,19 +179,19 @@ def _cut_short(verb: Enqueue, call: Call, progress: Progress) -> None:
     """The call was interrupted: settle the place, and tell the action URL without using its reply."""
     if call.interruption is None:
         return  # the process ends, not the call
-    redirected = isinstance(call.interruption, Redirected)
     if "result" not in progress:
-        _decide(call, progress, _reason_cut_short(progress, redirected))
+        _decide(call, progress, _reason_cut_short(progress, call.interruption))
     if verb.action is not None:
-        call.notify_later(_action(verb, progress), status=None if redirected else CallStatus.COMPLETED)
+        call.notify_later(_action(verb, progress), status=None if isinstance(call.interruption, Redirected) else CallStatus.COMPLETED)
 
 
-def _reason_cut_short(progress: Progress, redirected: bool) -> LeaveReason:
+def _reason_cut_short(progress: Progress, interruption: Interruption) -> LeaveReason:
     if "queue" not in progress:
         return LeaveReason.SYSTEM_ERROR  # it was on its way in
-    if progress.pop("was_bridged", False):
-        return LeaveReason.REDIRECTED_FROM_BRIDGED if redirected else LeaveReason.BRIDGED
-    return LeaveReason.REDIRECTED if redirected else LeaveReason.HANGUP
+    was_bridged = progress.pop("was_bridged", False)
+    if isinstance(interruption, Redirected):
+        return LeaveReason.REDIRECTED_FROM_BRIDGED if was_bridged else LeaveReason.REDIRECTED
+    return LeaveReason.BRIDGED if was_bridged else interruption.leaves_as
 
 
 def _decide(call: Call, progress: Progress, reason: LeaveReason) -> None:

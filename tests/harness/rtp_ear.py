@@ -108,6 +108,13 @@ class RtpEar:
         self.wait_until(lambda ear: len(ear.packets) >= seen + count, within_s)
         return self.packets[seen : seen + count]
 
+    def wait_for_silence(self, seconds: float, *, within_s: float = 3.0) -> None:
+        """Wait until no packet has come for that long."""
+        deadline = time.monotonic() + within_s
+        with self._arrived:
+            while self._arrived.wait(seconds):
+                assert time.monotonic() < deadline, f"packets still come after {within_s} s"
+
     def hear(self, seconds: float) -> audio.Pcm:
         """Listen from now on for that much sound and return it."""
         return self.sound(self.wait_for_packets(round(seconds * 50), seconds * 1.5 + 2))

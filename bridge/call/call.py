@@ -173,7 +173,7 @@ class Call:
             log=log,
             url=target.url if target else "",
             method=target.method if target else "",
-            variables=target.params if target else (),
+            variables=self.variables(target.params) if target else (),
             response_body=body,
         )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from waitline.bridge.call import notifications
 from waitline.bridge.call.call import Call
 from waitline.bridge.call.state import Script, Target
+from waitline.bridge.instructions.attributes import ACTION_NOT_ABSOLUTE
 from waitline.bridge.instructions.contexts import Context, forbidden
 from waitline.bridge.instructions.document import Document, parse
 from waitline.bridge.instructions.elements import Finding
@@ -35,6 +36,8 @@ class DocumentFailure(Exception):
 
 async def fetch(call: Call, target: Target, context: Context) -> Script:
     """Ask for a document and return it ready to run. Raises DocumentFailure; writes a Notification for each warning in it."""
+    if not target.url:
+        raise DocumentFailure("a document given inline has no URL that could be asked again", code=ACTION_NOT_ABSOLUTE, target=target)
     try:
         reply = await call.ask(target)
     except WebhookError as error:

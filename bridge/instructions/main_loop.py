@@ -24,14 +24,12 @@ APOLOGY = "We are sorry. An application error has occurred. Goodbye."
 log = structlog.get_logger(__name__)
 
 
-async def run(call: Call, start: Target | Script, interpreter: Interpreter) -> HangUp:
-    """Run documents until one says, or its end means, that the call is to end."""
-    here: Target | Script = start
+async def run(call: Call, start: Target | Script | DocumentFailure, interpreter: Interpreter) -> HangUp:
+    """Run documents until one says, or its end means, that the call is to end. A failure as a start is a case for the fallback."""
+    here = start
     while True:
-        call.state.script, call.state.here = (here, None) if isinstance(here, Script) else (None, here)
-        call.touch()
         try:
-            script = here if isinstance(here, Script) else await fetch_or_fall_back(call, here)
+            script = await _script(call, here)
         except DocumentFailure as failure:
             return await _apologise(call, failure)
         call.state.script, call.state.here = script, None
@@ -45,26 +43,43 @@ async def run(call: Call, start: Target | Script, interpreter: Interpreter) -> H
                 return HangUp(reason="document-ended")
 
 
-async def fetch_or_fall_back(call: Call, target: Target) -> Script:
-    """Ask for a document, then for the fallback's. Raises DocumentFailure when both have been told to the tenant."""
+async def _script(call: Call, here: Target | Script | DocumentFailure) -> Script:
+    """The document to run. Raises DocumentFailure when it could not be had, not at the fallback's either, and the tenant has been told."""
+    match here:
+        case Script():
+            return here
+        case Target():
+            try:
+                return await _ask(call, here)
+            except DocumentFailure as failure:
+                return await _fall_back(call, failure)
+        case _:
+            return await _fall_back(call, here)
+
+
+async def _fall_back(call: Call, failure: DocumentFailure) -> Script:
+    fetching.tell(call, failure)
+    url = call.state.application.fallback_url
+    if not url:
+        raise failure
     try:
-        return await fetching.fetch(call, target, Context.MAIN)
-    except DocumentFailure as failure:
-        fetching.tell(call, failure)
-        fallback = call.state.application.fallback_url
-        if not fallback:
-            raise
-        second = fallback_target(call, failure, fallback)
-    try:
-        return await fetching.fetch(call, second, Context.MAIN)
-    except DocumentFailure as failure:
-        fetching.tell(call, failure)
+        return await _ask(call, fallback_target(call, failure, url))
+    except DocumentFailure as second:
+        fetching.tell(call, second)
         raise
+
+
+async def _ask(call: Call, target: Target) -> Script:
+    call.state.script, call.state.here = None, target
+    call.touch()
+    return await fetching.fetch(call, target, Context.MAIN)
 
 
 def fallback_target(call: Call, failure: DocumentFailure, url: str) -> Target:
     """The fallback's request: what the failed one was, and how it failed."""
-    params = (*failure.target.params, ("ErrorCode", str(failure.code)), ("ErrorUrl", failure.target.url))
+    params = (*failure.target.params, ("ErrorCode", str(failure.code)))
+    if failure.target.url:  # a document given inline has none
+        params = (*params, ("ErrorUrl", failure.target.url))
     return Target(url=url, method=call.state.application.fallback_method, params=params)
 
 

@@ -112,10 +112,7 @@ class Attendant:
 
     async def _run_documents(self, call: Call) -> Ended:
         """Run what the voice URL says, and what interruptions want instead, until the call is to end."""
-        application = call.state.application
-        here: Target | Script = call.state.script or call.state.here or Target(url=application.voice_url, method=application.voice_method)
-        if not application.voice_url:
-            call.problem(NO_VOICE_URL, "a call came in and no VoiceUrl is set")
+        here = call.state.script or call.state.here or _start(call)
         while True:
             outcome = await call.interruptible(main_loop.run(call, here, self._interpreter))
             match outcome:
@@ -124,19 +121,7 @@ class Attendant:
                 case HangUp():
                     return self._hang_up(call, outcome)
                 case Redirected():
-                    redirection = self._redirection(call, outcome)
-                    if isinstance(redirection, Ended):
-                        return redirection
-                    here = redirection
-
-    def _redirection(self, call: Call, outcome: Redirected) -> Target | Script | Ended:
-        if outcome.target is not None:
-            return outcome.target
-        try:
-            return fetching.inline(call, outcome.inline)
-        except DocumentFailure as failure:
-            fetching.tell(call, failure)
-            return Ended(status=CallStatus.COMPLETED, reason=f"document-failed-{failure.code}", by_peer=False)
+                    here = outcome.target or _inline(call, outcome.inline)
 
     def _hang_up(self, call: Call, outcome: HangUp) -> Ended:
         if call.leg.answered or not outcome.reject:
@@ -190,6 +175,19 @@ class Attendant:
                 headers=_extension_headers(request),
             ),
         )
+
+
+def _start(call: Call) -> Target | DocumentFailure:
+    application = call.state.application
+    target = Target(url=application.voice_url, method=application.voice_method)
+    return target if target.url else DocumentFailure("a call came in and no VoiceUrl is set", code=NO_VOICE_URL, target=target)
+
+
+def _inline(call: Call, text: str) -> Script | DocumentFailure:
+    try:
+        return fetching.inline(call, text)
+    except DocumentFailure as failure:
+        return failure
 
 
 def _extension_headers(request: Request) -> list[tuple[str, str]]:

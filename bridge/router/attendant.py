@@ -21,7 +21,8 @@ from waitline.bridge.instructions.interpreter import Interpreter
 from waitline.bridge.instructions.outcomes import HangUp
 from waitline.bridge.net.endpoint import SipEndpoint
 from waitline.bridge.router.doors import Admitted, Doors, Refusal
-from waitline.bridge.router.routes import Route, Routes
+from waitline.bridge.router.routes import Route, Routes, caller_of
+from waitline.bridge.sip.address import Address
 from waitline.bridge.sip.events import InviteReceived
 from waitline.bridge.sip.message import Request
 from waitline.bridge.store.errors import StoreUnavailable
@@ -163,6 +164,7 @@ class Attendant:
             to=route.to,
             phone_number_sid=route.number.sid if route.number else "",
             caller_name=request.from_.display or "",
+            forwarded_from=_diverted_by(request),
             created_at=self._services.clock.utc(),
             application=route.application,
             sip=SipFacts(
@@ -188,6 +190,15 @@ def _inline(call: Call, text: str) -> Script | DocumentFailure:
         return fetching.inline(call, text)
     except DocumentFailure as failure:
         return failure
+
+
+def _diverted_by(request: Request) -> str:
+    """Who forwarded the call last: the topmost Diversion (RFC 5806), a number where it is one; empty where nobody did."""
+    try:
+        diversion = next(iter(request.headers.get_all("Diversion")), "")
+        return caller_of(Address.parse(diversion)) if diversion else ""
+    except SipError:
+        return ""
 
 
 def _extension_headers(request: Request) -> list[tuple[str, str]]:

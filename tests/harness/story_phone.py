@@ -84,13 +84,13 @@ class Phone:
         self.dials(number)
         await self.is_answered(within=within)
 
-    def dials(self, number: str, *, offer: bool = True) -> None:
+    def dials(self, number: str, *, offer: bool = True, headers: tuple[tuple[str, str], ...] = ()) -> None:
         """Send the INVITE and wait for nothing."""
         self._fresh_call()
         host, port = self._story.platform
         self.target = number if number.startswith("sip:") else f"sip:{number}@{host}:{port}"
         self.to = f"<{self.target}>"
-        self.send("INVITE", body=self.offer() if offer else "")
+        self.send("INVITE", body=self.offer() if offer else "", headers=headers)
 
     async def is_answered(self, *, within: float = 20.0) -> Message:
         response = await self.gets(lambda m: m.status >= 200 and m.method == "INVITE", within=within)

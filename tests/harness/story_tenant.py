@@ -48,6 +48,8 @@ class Asked:
     path: str
     params: dict[str, str]
     headers: dict[str, str] = field(repr=False, default_factory=dict)
+    url: str = ""
+    """As it was requested, query included"""
 
     def __getitem__(self, name: str) -> str:
         return self.params[name]
@@ -175,4 +177,4 @@ class Tenant:
 def _read(request: HttpRequest) -> Asked:
     parts = urlsplit(request.url)
     pairs = parse_qsl(parts.query, keep_blank_values=True) + parse_qsl(request.body.decode(), keep_blank_values=True)
-    return Asked(asyncio.get_running_loop().time(), request.method, parts.path, dict(pairs), dict(request.headers))
+    return Asked(asyncio.get_running_loop().time(), request.method, parts.path, dict(pairs), dict(request.headers), request.url)

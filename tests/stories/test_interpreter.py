@@ -254,6 +254,18 @@ def test_an_inline_document_has_no_url_to_be_relative_to() -> None:
     play(story)
 
 
+def test_an_inline_document_cannot_be_asked_again_by_a_gather_without_an_action() -> None:
+    async def story(story: Story) -> None:
+        caller = await answered_with(story, say(400, seconds=60))
+        await caller.hears(400)
+        await story.rest("POST", f"/Calls/{story.sid_of(caller)}.json", {"Twiml": document("<Gather numDigits='1'/>")})
+        caller.presses("1")
+        await caller.is_hung_up_on(within=30)
+        assert await story.codes() == [15004]
+
+    play(story)
+
+
 def test_absolute_urls_work_in_an_inline_document() -> None:
     async def story(story: Story) -> None:
         story.tenant.on("/next", say(600))

@@ -62,8 +62,16 @@ class Server:
 
     async def run(self) -> int:
         """Serve until told to end; returns the exit code."""
+        try:
+            code = await self._serve()
+            if code == EXIT_HANDED_OVER:
+                self._supervision.handed_over()
+            return code
+        finally:
+            self._supervision.close()
+
+    async def _serve(self) -> int:
         async with AsyncExitStack() as stack:
-            stack.callback(self._supervision.close)
             control = await self._build(stack)
             await stack.enter_async_context(self._listening(control))
             self._supervision.ready(http=_shown(self._http), sip=_shown(self._sip[0]))

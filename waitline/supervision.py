@@ -45,7 +45,9 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class HandOver:
-    """Another control is ready to go on: write down what there is, touch no call, exit with EXIT_HANDED_OVER within ten seconds."""
+    """Another control is ready to go on: write down what there is, touch no call, close everything, say ``handed_over``, and exit with
+    EXIT_HANDED_OVER; within ten seconds.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +113,13 @@ class Supervision:
 
         ``check`` is the self-check of a version that is to replace a running one: it returns why it cannot, or nothing.
         """
-        self._uplink.say({"do": "standing-by"})
-        while True:
-            try:
-                message = self._uplink.await_message(for_ever=True).content
-            except BridgeError:
-                return False
-            if message.get("event") == "go":
-                return True
-            if message.get("event") == "check":
-                self._uplink.say({"do": "checked", "reason": _reason(check), "version": __version__})
+        with contextlib.suppress(BridgeError):  # the supervisor is gone
+            self._uplink.say({"do": "standing-by"})
+            while (event := self._uplink.await_message(for_ever=True).content.get("event")) != "go":
+                if event == "check":
+                    self._uplink.say({"do": "checked", "reason": _reason(check), "version": __version__})
+            return True
+        return False
 
     # --- requests at start: they block
 
@@ -180,6 +179,13 @@ class Supervision:
     def ready(self, *, http: str, sip: str) -> None:
         """Say that this control serves. The first time the ready line is printed: both are HOST:PORT, the real ports."""
         self._uplink.say({"do": "ready", "http": http, "sip": sip})
+
+    def handed_over(self) -> None:
+        """Say, after HandOver, that nothing is open here any more, the data folder least of all.
+
+        The next control starts at once, while this process is still on its way out.
+        """
+        self._uplink.say({"do": "handed-over"})
 
     def standby(self, *, on: bool) -> None:
         """Say whether a standby is to wait from now on."""

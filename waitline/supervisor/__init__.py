@@ -26,6 +26,7 @@ What is said over the link (AF_UNIX SOCK_SEQPACKET, one JSON object a message; `
                            {"do": "ready", "http": "127.0.0.1:8080", "sip": "127.0.0.1:5060"}
                            {"do": "alive", "status": {"calls": 3}}       twice a second, from its loop
                            {"do": "standby", "on": true}                 have a standby from now on
+                           {"do": "handed-over"}                         as told: all is closed here, another may go on
                            {"do": "door", "name": "…"}                   where commands of this machine are taken
                            {"do": "standing-by"}   {"do": "checked", "reason": "", "version": "1.2"}       from a standby
     supervisor → control   {"id": 1, "ok": true, …} with descriptors (SCM_RIGHTS)   or   {"id": 1, "error": "…"}

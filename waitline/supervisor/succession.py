@@ -5,8 +5,8 @@ dies the standby goes on at once, or a new process is started; the next standby 
 it does not take the processor from it. A ready control whose loop says nothing for three seconds is as good as dead and is killed.
 
 An upgrade is a death that was asked for: a candidate is started from the code on disk and checks itself; only then the active one is told
-to hand over (it exits with code 75), and the candidate goes on. Where the check fails nothing has changed. Where the new one dies before it
-is ready, the standby, which has the code from before, goes on.
+to hand over (it says so when it has, and exits with code 75), and the candidate goes on. Where the check fails nothing has changed. Where
+the new one dies before it is ready, the standby, which has the code from before, goes on.
 
 Nothing here does I/O: ``Hands`` does what is decided, ``due`` and ``on_time`` are the clock, ``exit_code`` says when all is to end.
 """
@@ -124,6 +124,7 @@ class Succession:
         self._wants_standby = False
         self._standby_pause_s = 0.0
         self._was_ready = False
+        self._retired: Control | None = None
         self._orders = 0
         self._draining = False
         self._drain_until: float | None = None
@@ -186,6 +187,15 @@ class Succession:
         self._hands.log(f"upgrade: control (pid {self.active.pid}) hands over to version {version} (pid {control.pid})")
         self._hands.tell(self.active, {"event": "hand_over"})
 
+    def on_handed_over(self, control: Control) -> None:
+        """The active one has let go of everything; that its process takes a while to end is nobody's wait."""
+        upgrade = self._upgrade
+        if upgrade is not None and upgrade.stage is Stage.HANDING_OVER and control is self.active and not control.condemned:
+            self._relieve(control)
+            self._retired = control
+            self._timers.at["retire"] = self._clock.now() + LEAVE_S
+            self._go_on(upgrade)
+
     def on_left(self, control: Control) -> None:
         """Control closed its link: it is on its way out, and has no more to say."""
         if control is self.active and not control.condemned:
@@ -237,18 +247,27 @@ class Succession:
             self._active_died(control, code)
         elif control is self.standby:
             self._standby_died(control, code)
+        elif control is self._retired:
+            self._retired = None
+            self._timers.at.pop("retire", None)
         elif self._upgrade is not None and control is self._upgrade.candidate:
             self._candidate_died(self._upgrade, code)
 
-    def _active_died(self, dead: Control, code: int) -> None:
+    def _relieve(self, control: Control) -> None:
+        """Have nobody in control, and none of its deadlines."""
         self.active = None
         for name in ("leave", "take-over", "kill", "hand-over"):
             self._timers.at.pop(name, None)
-        self._hands.bereave(dead)
+        self._hands.bereave(control)
+
+    def _active_died(self, dead: Control, code: int) -> None:
+        self._relieve(dead)
         if (exit_code := self._ends_with(code)) is not None:
             self._stop(exit_code, f"control ended: {why(code)}" if code else "ended")
         elif self._upgrade is not None and self._upgrade.stage is Stage.HANDING_OVER:
-            self._handed_over(self._upgrade, dead, code)
+            if code != EXIT_HANDED_OVER:
+                self._hands.log(f"upgrade: control (pid {dead.pid}) did not hand over: {why(code)}; the new one recovers what is kept")
+            self._go_on(self._upgrade)
         else:
             self._replace(dead, code)
 
@@ -365,11 +384,8 @@ class Succession:
         elif upgrade.stage is Stage.HANDING_OVER:
             self._upgrade_failed(f"the new version died before it was in control: {why(code)}")
 
-    def _handed_over(self, upgrade: Upgrade, dead: Control, code: int) -> None:
-        if code != EXIT_HANDED_OVER:
-            self._hands.log(
-                f"upgrade: control (pid {dead.pid}) did not hand over but ended: {why(code)}; the new one recovers what is kept"
-            )
+    def _go_on(self, upgrade: Upgrade) -> None:
+        """Put the candidate in control."""
         upgrade.stage = Stage.STARTING
         self._promote(upgrade.candidate)
 
@@ -439,6 +455,8 @@ class Succession:
             case "kill":
                 self._hands.log(f"control did not end within {END_S:g} s of being told to: killing it")
                 self._condemn("it did not end")
+            case "retire" if self._retired is not None:
+                self._hands.kill(self._retired)
             case "leave":
                 self._condemn(f"it closed its link and did not exit within {LEAVE_S:g} s")
             case "take-over":

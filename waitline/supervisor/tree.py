@@ -17,7 +17,7 @@ from waitline.clock import Clock, SystemClock
 from waitline.supervisor import output
 from waitline.supervisor.channel import Channel, Message, close_all
 from waitline.supervisor.children import Child, modules_from_environment, start_control, why
-from waitline.supervisor.crew import Crew
+from waitline.supervisor.crew import Crew, Worker
 from waitline.supervisor.door import Door, Visitor
 from waitline.supervisor.keeper import Keeper
 from waitline.supervisor.restarts import ENDLESS, Patience, Restarts
@@ -63,6 +63,7 @@ class Supervisor:
             "standby": self._on_standby,
             "standing-by": lambda control, _: self._succession.on_standing_by(control),
             "checked": self._on_checked,
+            "handed-over": lambda control, _: self._succession.on_handed_over(control),
             "door": self._on_door,
         }
 
@@ -111,18 +112,23 @@ class Supervisor:
     def _reap(self) -> None:
         """Notice what has ended."""
         for worker in self._crew.reap():
-            child = worker.child
-            reason = why(child.process.returncode)
-            owner = self._succession.active
-            if worker.owner in (0, owner.pid if owner else 0):
-                output.log(f"{child.name} (pid {child.process.pid}) died: {reason}; control starts another when it needs one")
-                if owner is not None:
-                    self.tell(owner, {"event": "died", "kind": child.kind, "index": child.index, "why": reason})
+            self._worker_died(worker)
         for control in [control for control in self._controls if control.child.process.poll() is not None]:
             self._read(control, only=LAST_WORDS)
             self._let_go(control)
             self._controls.remove(control)
             self._succession.on_died(control, control.child.process.returncode)
+
+    def _worker_died(self, worker: Worker) -> None:
+        """Say so, to control too. That a control which ends, or has ended, loses its own is no news."""
+        child, owner = worker.child, self._succession.active
+        is_owned = isinstance(owner, ControlProcess) and worker.owner == owner.pid and not owner.channel.closed
+        if worker.owner and not is_owned:
+            return
+        reason = why(child.process.returncode)
+        output.log(f"{child.name} (pid {child.process.pid}) died: {reason}; control starts another when it needs one")
+        if owner is not None:
+            self.tell(owner, {"event": "died", "kind": child.kind, "index": child.index, "why": reason})
 
     # --- the hands of the succession
 
@@ -143,7 +149,8 @@ class Supervisor:
     def tell(self, control: Control, event: dict[str, Any]) -> None:
         """Send an event."""
         assert isinstance(control, ControlProcess)
-        control.channel.send(event)
+        if not control.channel.closed:
+            control.channel.send(event)
 
     def kill(self, control: Control) -> None:
         """SIGKILL; ``_reap`` sees to the rest."""

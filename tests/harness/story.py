@@ -315,14 +315,16 @@ class Story:
 
     # --- REST
 
-    async def rest(self, method: str, path: str, form: Mapping[str, str] | None = None, *, account: Account | None = None) -> RestReply:
-        """Ask the REST interface over loopback; ``path`` begins after the account's own, such as ``/Queues.json``."""
-        owner = account or self.account
+    async def rest(
+        self, method: str, path: str, form: Mapping[str, str] | None = None, *, account: Account | None = None, owner: Account | None = None
+    ) -> RestReply:
+        """Ask the REST interface over loopback as ``account`` for a path of ``owner``, such as ``/Queues.json``."""
+        account, owner = account or self.account, owner or self.account
         if self._rest is None:
             self._rest = TestClient(TestServer(self.control.app))
             await self._rest.start_server()
-        headers = {"Authorization": basic(owner.sid, owner.auth_token)}
-        async with self._rest.request(method, f"/2010-04-01/Accounts/{self.account.sid}{path}", data=form, headers=headers) as response:
+        headers = {"Authorization": basic(account.sid, account.auth_token)}
+        async with self._rest.request(method, f"/2010-04-01/Accounts/{owner.sid}{path}", data=form, headers=headers) as response:
             return RestReply(response.status, await response.json() if response.content_type == "application/json" else None)
 
     def _own_sounds(self) -> dict[str, Known]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from harness.story import AGENTS, HOST, NUMBER, Story, play
+from harness.story import AGENTS, NUMBER, Story, play
 from harness.story_ear import MUSIC, RINGING
 from harness.story_phone import Phone
-from harness.story_tenant import DEFAULT, Answer, Asked, dial, enqueue, say, spoken
+from harness.story_tenant import DEFAULT, HOST, Answer, Asked, dial, enqueue, say, spoken
 
 
 async def bridged(story: Story) -> tuple[Phone, Phone]:
@@ -483,7 +483,7 @@ def test_an_agent_moved_by_rest_out_of_a_bridge_lets_the_caller_go_on() -> None:
 @pytest.mark.parametrize("doing", ["mid-prompt", "mid-fetch", "mid-Gather", "in an outage", "to default music"])
 def test_being_dequeued_interrupts_whatever_runs_without_a_gap(doing: str) -> None:
     async def story(story: Story) -> None:
-        waits = {
+        waits: dict[str, str | Answer] = {
             "mid-prompt": say(400, seconds=60),
             "mid-fetch": Answer(body=say(400), after_s=10),
             "mid-Gather": f"<Gather numDigits='9' timeout='60' action='/keys'>{spoken(400, seconds=1)}</Gather>",

@@ -108,7 +108,8 @@ class Leg:
     def adopt(self, media: MediaLeg, plain: dict[str, Any]) -> None:
         """Go on with a media leg that a control process before this one opened for the call."""
         self._take(media)
-        self.sound.adopt(plain["clips"])
+        if not media.closed:  # a lost leg plays nothing, and where its worker went with the whole tree the frames are gone too
+            self.sound.adopt(plain["clips"])
         assert self._session is not None
         self._session.direction = plain["direction"]
         if self.answered:

@@ -3,7 +3,8 @@
 A domain's own guards come first and both hold where both are set (platform contract 5.6): its IP lists (403 for a miss), its credential
 lists (digest, 401). Where a domain has none, and for numbers, the operator's trust list lets networks in without credentials; everybody
 else is challenged, and a number takes any credential of its account. A stranger who asks for something that does not exist gets the same
-challenge as one who asks for something that does: only a trusted or authenticated source learns of a 404.
+challenge as one who asks for something that does: only a trusted or authenticated source learns of a 404, or of the 403 of an account
+that is suspended.
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ class Refusal:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+SUSPENDED = Refusal(status=403, reason="account-suspended")
+
+
 class Doors:
     """See the module."""
 
@@ -59,6 +63,10 @@ class Doors:
         """Decide on an INVITE for that route (None: for nobody here)."""
         if route is None:
             return Refusal(status=404, reason="not-found") if self.trusts(flow) else self._challenge(request, [])
+        verdict = self._judge_route(request, flow, route)
+        return verdict if isinstance(verdict, Refusal) or self._is_active(route.account_sid) else SUSPENDED
+
+    def _judge_route(self, request: Request, flow: Flow, route: Route) -> Admitted | Refusal:
         if route.domain is not None:
             return self._judge_domain(request, flow, route.domain)
         if self.trusts(flow):
@@ -70,12 +78,19 @@ class Doors:
         """Decide on a REGISTER: always by digest, of the lists mapped for registrations."""
         if domain is None or not domain.sip_registration:
             return self._challenge(request, [])
-        return self._challenge(request, self._mapped(domain, REGISTRATIONS_CREDENTIALS))
+        verdict = self._challenge(request, self._mapped(domain, REGISTRATIONS_CREDENTIALS))
+        return verdict if isinstance(verdict, Refusal) or self._is_active(domain.account_sid) else SUSPENDED
 
     def trusts(self, flow: Flow) -> bool:
         """Whether the operator lets this source in without credentials."""
         source = _address(flow.remote[0])
         return source is not None and any(source.version == net.version and source in net for net in self._trusted)
+
+    def _is_active(self, account_sid: str) -> bool:
+        """Neither the account nor the one it belongs to is suspended or closed."""
+        account = self._image.accounts.get(account_sid)
+        owner = self._image.accounts.get(account.owner_account_sid) if account else None
+        return account is not None and account.status == "active" and (owner is None or owner.status == "active")
 
     def _judge_domain(self, request: Request, flow: Flow, domain: records.SipDomain) -> Admitted | Refusal:
         ip_lists = self._mapped(domain, CALLS_IPS)

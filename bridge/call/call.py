@@ -56,7 +56,7 @@ class Call:
         self.interruption: Interruption | None = None
         """What cancelled the work that is being cancelled, for its ``finally``."""
         self._interrupted = asyncio.Event()
-        self._time_limit: asyncio.TimerHandle | None = None
+        self._limits: dict[str, asyncio.TimerHandle] = {}
 
     @property
     def sid(self) -> str:
@@ -80,6 +80,7 @@ class Call:
     def answer(self) -> None:
         """Pick up, if nobody has."""
         if not self.leg.answered:
+            self._lift("ringing")
             self.leg.answer()
             self.record()
 
@@ -92,20 +93,36 @@ class Call:
             self.services.queues.leave(CallSid(self.sid), interruption.leaves_as)
         self._interrupted.set()
 
-    def limit_time(self, seconds: int) -> None:
-        """End the call so many seconds after its answer, or after now where nobody has answered."""
-        self.no_time_limit()
-        talked = (self.services.clock.utc() - self.state.answered_at).total_seconds() if self.state.answered_at else 0.0
-        end = Ended(status=CallStatus.COMPLETED, reason="time-limit", by_peer=False)
-        self._time_limit = asyncio.get_running_loop().call_later(max(0.0, seconds - talked), self.interrupt, end)
+    def limit_ringing(self, seconds: float) -> None:
+        """End the call (480) where nobody has answered it in so many seconds."""
+        self._limit("ringing", seconds, Ended(status=CallStatus.NO_ANSWER, reason="ringing-timeout", by_peer=False))
 
-    def no_time_limit(self) -> None:
-        if self._time_limit:
-            self._time_limit.cancel()
-            self._time_limit = None
+    def limit_time(self, seconds: int) -> None:
+        """End the call so many seconds after its answer, or after now where nobody has answered. 0: no limit."""
+        self._lift("time")
+        self.state.time_limit_s = seconds
+        self.touch()
+        if seconds:
+            talked = (self.services.clock.utc() - self.state.answered_at).total_seconds() if self.state.answered_at else 0.0
+            self._limit("time", seconds - talked, Ended(status=CallStatus.COMPLETED, reason="time-limit", by_peer=False))
+
+    def lift_limits(self) -> None:
+        """The call is over: nothing needs to end it."""
+        for name in tuple(self._limits):
+            self._lift(name)
+
+    def _limit(self, name: str, seconds: float, end: Ended) -> None:
+        self._limits[name] = asyncio.get_running_loop().call_later(max(0.0, seconds), self.interrupt, end)
+
+    def _lift(self, name: str) -> None:
+        if (timer := self._limits.pop(name, None)) is not None:
+            timer.cancel()
 
     async def interruptible(self, work: Coroutine[Any, Any, Result]) -> Result | Interruption:
         """Run ``work`` to its end or to an interruption; in both cases it is over when this returns."""
+        if self._interrupted.is_set():  # while nobody listened: what is not begun need not be broken off
+            work.close()
+            return self._take_interruption()
         task = asyncio.create_task(work, name=f"call {self.sid}")
         ear = asyncio.create_task(self._interrupted.wait(), name=f"interruptions of {self.sid}")
         try:
@@ -116,15 +133,15 @@ class Call:
                 task.cancel()
             await asyncio.wait({task, ear})
         if self._interrupted.is_set() and self.interruption is not None:
-            return self._take_interruption(task)
+            error = None if task.cancelled() else task.exception()
+            if error is not None and not (self.over and isinstance(error, Refused)):
+                raise error  # but a wait for sound that ends with its lost leg is how the call's end looks from there
+            return self._take_interruption()
         return task.result()
 
-    def _take_interruption(self, task: asyncio.Task[Any]) -> Interruption:
+    def _take_interruption(self) -> Interruption:
         interruption = self.interruption
         assert interruption is not None
-        error = None if task.cancelled() else task.exception()
-        if error is not None and not (isinstance(interruption, Ended) and isinstance(error, Refused)):
-            raise error  # but a wait for sound that ends with its lost leg is how the call's end looks from there
         if isinstance(interruption, Redirected):
             self.interruption = None
             self._interrupted.clear()

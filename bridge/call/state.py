@@ -148,6 +148,8 @@ class CallState:
     """The document that runs"""
     here: Target | None = None
     """Where the next document is being asked for, while none runs"""
+    time_limit_s: int = 0
+    """How long it may last from its answer; 0: for ever"""
     cookies: dict[str, Any] = field(default_factory=dict)
     callback_sequence: int = 0
 

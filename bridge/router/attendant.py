@@ -83,6 +83,7 @@ class Attendant:
     async def resume(self, call: Call) -> None:
         """Serve a call that a control process before this one served, from where it is; one that is over already is only ended."""
         structlog.contextvars.bind_contextvars(call=call.sid, account=call.state.account_sid)
+        call.limit_time(call.state.time_limit_s)
         try:
             outcome = await self._run_documents(call)
         except BaseException:
@@ -109,6 +110,7 @@ class Attendant:
             call.leg.refuse(error.status)
             return Ended(status=CallStatus.FAILED, reason=f"refused-{error.status}", by_peer=False)
         call.leg.ring()
+        call.limit_ringing(self._services.config.ringing_timeout_s)
         return await self._run_documents(call)
 
     async def _run_documents(self, call: Call) -> Ended:
@@ -135,9 +137,9 @@ class Attendant:
     async def _finish(self, call: Call, end: Ended) -> None:
         """Say goodbye, keep the record, tell the tenant; the call can be acted on no more."""
         call.interrupt(end)
-        call.no_time_limit()
+        call.lift_limits()
         state = call.state
-        state.status = CallStatus.COMPLETED if state.answered_at and end.status is CallStatus.CANCELED else end.status
+        state.status = _final(end.status, answered=state.answered_at is not None)
         state.ended_at = self._services.clock.utc()
         state.end_reason = end.reason
         call.leg.close()
@@ -190,6 +192,13 @@ def _inline(call: Call, text: str) -> Script | DocumentFailure:
         return fetching.inline(call, text)
     except DocumentFailure as failure:
         return failure
+
+
+def _final(status: CallStatus, *, answered: bool) -> CallStatus:
+    """What the call's end makes of it: one that was answered cannot be canceled, one that never was cannot be completed."""
+    if answered:
+        return CallStatus.COMPLETED if status is CallStatus.CANCELED else status
+    return CallStatus.CANCELED if status is CallStatus.COMPLETED else status
 
 
 def _diverted_by(request: Request) -> str:

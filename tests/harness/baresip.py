@@ -21,7 +21,7 @@ import numpy as np
 
 from harness import audio
 from harness.ports import free_block
-from harness.processes import end
+from harness.processes import end, wait_for_growth, wait_until
 
 MODULES = "/usr/lib/baresip/modules"
 START_WITHIN_S = 10.0
@@ -167,6 +167,13 @@ class Baresip:
 
     # --- the phone
 
+    def wait_until_registered(self, *, within_s: float = 10.0) -> None:
+        """Wait for the registrar's 200. The event is often over before the control connection is up, so the log is read."""
+        wait_until(lambda: b"binding" in self._log_so_far(), within_s, lambda: self._log_so_far().decode(errors="replace"))
+
+    def _log_so_far(self) -> bytes:
+        return (self.folder / "baresip.log").read_bytes()
+
     def dial(self, target: str) -> None:
         """Call a number at the server, or a whole ``sip:`` URI."""
         self.command("dial", target if target.startswith("sip:") else f"sip:{target}@{self.domain}")
@@ -186,6 +193,10 @@ class Baresip:
             self.command("sndcode", digit)
             time.sleep(0.15)  # the phone has no word for the end of a digit; keys are pressed and released in real time
             self.command("sndcode", "\x04")
+
+    def wait_until_heard(self, seconds: float, *, within_s: float = 10.0) -> None:
+        """Wait until the last call has heard that much; the phone writes its file in real time and tells nobody."""
+        wait_for_growth(self.heard, seconds, within_s)
 
     def heard(self) -> audio.Pcm:
         """Return what the last call heard so far."""

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +87,16 @@ def read_line(stream, within_s: float) -> str:
             break
         line += byte
     return line.decode()
+
+
+def wait_until(condition: Callable[[], object], within_s: float, told: Callable[[], str]) -> None:
+    """Wait for what another process does without telling anybody, such as writing a file; fails with what ``told`` says."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {within_s} s: {told()}"
+        time.sleep(0.05)
+
+
+def wait_for_growth(heard: Callable[[], Sized], seconds: float, within_s: float) -> None:
+    """Wait until a recording at 8000 Hz that another process writes is so long."""
+    wait_until(lambda: len(heard()) >= seconds * 8000, within_s, lambda: f"{len(heard()) / 8000:.2f} s heard")

@@ -14,7 +14,7 @@ import numpy as np
 
 from harness import audio
 from harness.ports import free_block
-from harness.processes import end
+from harness.processes import end, wait_for_growth
 
 
 def available() -> bool:
@@ -24,23 +24,23 @@ def available() -> bool:
 class PyVoipPhone:
     """One softphone, registered at the server when it is made; use as a context manager."""
 
-    def __init__(self, folder: Path, *, server: tuple[str, int], user: str, password: str, tone_hz: float = 500.0) -> None:
+    def __init__(self, folder: Path, *, server: tuple[str, int], domain: str, user: str, password: str, tone_hz: float = 500.0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         base = free_block(20)
         self._heard = folder / "heard.u8"
         self.facts: list[dict[str, Any]] = []
         self._came = threading.Condition()
         self._log = open(folder / "pyvoip.log", "wb")  # noqa: SIM115 - closed with the phone
-        command = [
-            sys.executable, "-W", "ignore", str(Path(__file__).parent / "pyvoip_phone.py"),
-            "--host", server[0], "--server-port", str(server[1]), "--user", user, "--password", password, "--sip-port", str(base),
-            "--rtp-low", str(base + 2), "--rtp-high", str(base + 18),
-            "--tone", str(tone_hz), "--heard", str(self._heard),
-        ]  # fmt: skip
+        options = {
+            "host": server[0], "domain": domain, "server-port": server[1], "user": user, "password": password, "sip-port": base,
+            "rtp-low": base + 2, "rtp-high": base + 18, "tone": tone_hz, "heard": self._heard,
+        }  # fmt: skip
+        arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+        command = [sys.executable, "-W", "ignore", str(Path(__file__).parent / "pyvoip_phone.py"), *arguments]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, bufsize=0)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.wait_for(event="started")
+        assert self.wait_for(event="started")["status"] == "REGISTERED"
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -70,6 +70,10 @@ class PyVoipPhone:
 
     def hang_up(self) -> None:
         self._tell("hangup")
+
+    def wait_until_heard(self, seconds: float, *, within_s: float = 10.0) -> None:
+        """Wait until that much has been heard."""
+        wait_for_growth(self.heard, seconds, within_s)
 
     def heard(self) -> audio.Pcm:
         """Return what was heard so far, as 16-bit samples."""

@@ -15,15 +15,23 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-# pyVoIP.VoIP before anything else of it: its modules import each other in a circle
-from pyVoIP.VoIP import CallState, VoIPPhone  # isort: skip
+import pyVoIP.VoIP  # isort: skip - before anything else of it: its modules import each other in a circle
+import pyVoIP.SIP
+from pyVoIP.VoIP import CallState, PhoneStatus, VoIPPhone
 
 FRAME = 160
+ARGUMENTS = {
+    "host": str, "domain": str, "server-port": int, "user": str, "password": str, "sip-port": int, "rtp-low": int, "rtp-high": int,
+    "tone": float, "heard": str,
+}  # fmt: skip
 
 
 def say(**fact: Any) -> None:
@@ -35,18 +43,45 @@ def tone(frequency: float) -> bytes:
     return bytes(128 + round(40 * math.sin(2 * math.pi * frequency * n / 8000)) for n in range(8000))
 
 
+@contextmanager
+def unblocked_while_locked(lock: threading.Lock, wire: socket.socket) -> Iterator[None]:
+    """What pyVoIP means: its own has the socket block again only after the lock is free, so that a call then and now fails to read."""
+    with lock:
+        wire.setblocking(False)
+        try:
+            yield
+        finally:
+            wire.setblocking(True)
+
+
+vars(pyVoIP.SIP)["acquired_lock_and_unblocked_socket"] = unblocked_while_locked
+
+
+def resolve(name: str, address: str) -> None:
+    """Have datagrams to ``name`` go to ``address``: pyVoIP takes its SIP domain for a host name, and tests have no name server."""
+    plain = socket.socket.sendto
+
+    def sendto(wire: socket.socket, data: bytes, to: tuple[str, int]) -> int:
+        return plain(wire, data, (address if to[0] == name else to[0], to[1]))
+
+    socket.socket.sendto = sendto  # type: ignore[assignment,method-assign]
+
+
 class Softphone:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.call: Any = None
+        resolve(options.domain, options.host)
         self.phone = VoIPPhone(
-            options.host, options.server_port, options.user, options.password, callCallback=None, myIP=options.host,
+            options.domain, options.server_port, options.user, options.password, callCallback=None, myIP=options.host,
             sipPort=options.sip_port, rtpPortLow=options.rtp_low, rtpPortHigh=options.rtp_high,
         )  # fmt: skip
 
     def start(self) -> None:
         self.phone.start()
-        say(event="started", status=str(self.phone.get_status()))
+        while self.phone.get_status() == PhoneStatus.REGISTERING:
+            time.sleep(0.02)  # pyVoIP tells nobody when it is registered
+        say(event="started", status=self.phone.get_status().name)
 
     def dial(self, number: str) -> None:
         self.call = self.phone.call(number)
@@ -79,9 +114,8 @@ class Softphone:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    for name, kind in (("--host", str), ("--server-port", int), ("--user", str), ("--password", str), ("--sip-port", int),
-                       ("--rtp-low", int), ("--rtp-high", int), ("--tone", float), ("--heard", str)):  # fmt: skip
-        parser.add_argument(name, type=kind, required=True)
+    for name, kind in ARGUMENTS.items():
+        parser.add_argument(f"--{name}", type=kind, required=True)
     softphone = Softphone(parser.parse_args())
     softphone.start()
     for line in sys.stdin:

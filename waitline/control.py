@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from functools import partial
 from random import Random
 from typing import Any
@@ -109,7 +110,6 @@ class Control:
         user_agent = UserAgent(random=ports.random, auto_trying=False)
         self.endpoint = SipEndpoint(user_agent, ports.clock, self._on_sip, advertised_host=ports.config.advertised_host)
         self._wire_router()
-        self.app = self._api()
         self._show_gauges()
 
     def _wire_router(self) -> None:
@@ -140,7 +140,9 @@ class Control:
             keeper=self.keeper,
         )
 
-    def _api(self) -> web.Application:
+    @cached_property
+    def app(self) -> web.Application:
+        """The REST interface, made when it is first asked for: it is half of what a control costs that nobody asks over HTTP."""
         ports = self._ports
         return create_app(
             ApiServices(

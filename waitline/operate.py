@@ -9,12 +9,12 @@ import json
 import os
 import re
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from waitline.clock import Clock, SystemClock
 from waitline.errors import ConfigError
 from waitline.supervisor.door import door_name, peer_user
 
@@ -48,7 +48,7 @@ def drain(folder: Path, deadline_s: float, out: TextIO) -> int:
     try:
         with _connected(folder) as door:
             door.send(json.dumps({"do": "drain", "deadline_s": deadline_s}).encode())
-            return _follow(door, Countdown(out))
+            return _follow(door, Countdown(out, SystemClock()))
     except (NotRunning, OSError) as error:
         out.write(f"{error}\n")
         return 1
@@ -68,9 +68,9 @@ def seconds(text: str) -> float:
 class Countdown:
     """The state of a drain for people: one line that changes on a terminal, else a line whenever the number of calls has changed."""
 
-    def __init__(self, out: TextIO, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, out: TextIO, clock: Clock) -> None:
         self._out = out
-        self._now = now
+        self._now = clock.now
         self._calls: int | None = None
         self._ends_at: float | None = None
         self._shown: int | None = -1

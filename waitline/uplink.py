@@ -111,7 +111,10 @@ class Uplink:
     # --- inside
 
     def _receive(self) -> Answer:
-        data, descriptors, _, _ = socket.recv_fds(self._link, _MAX_MESSAGE_BYTES, _MAX_DESCRIPTORS)
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._link, _MAX_MESSAGE_BYTES, _MAX_DESCRIPTORS)
+        except ConnectionResetError:  # the supervisor ended with words of ours unread: told once, and before its own last words
+            data, descriptors, _, _ = socket.recv_fds(self._link, _MAX_MESSAGE_BYTES, _MAX_DESCRIPTORS)
         for descriptor in descriptors:  # not by MSG_CMSG_CLOEXEC: Python 3.11's recv_fds does not pass its flags on
             os.set_inheritable(descriptor, False)
         return Answer(json.loads(data) if data else {"event": "gone"}, list(descriptors))

@@ -106,6 +106,8 @@ class Stub:
             connection, _ = await loop.sock_accept(self.http)
             data = await loop.sock_recv(connection, 1000)
             self.supervision.keep("connection", [connection.fileno()], data)
+            if data == b"die":
+                os.kill(os.getpid(), signal.SIGKILL)
             connection.close()
             say("keeps the connection")
 

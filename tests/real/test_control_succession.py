@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from harness.processes import end, wait_for_all, wait_for_exit
@@ -102,6 +104,14 @@ def test_a_connection_with_what_of_it_was_not_parsed_is_found_by_the_next_contro
         assert connection.recv(100) == b"hello from another"
 
 
+def test_what_a_control_said_just_before_it_died_counts(start):
+    serve = start()
+    with socket.create_connection(serve.http, timeout=10) as connection:
+        connection.send(b"die")
+        serve.log.wait_for("goes on with connection after b'die'")
+        assert connection.recv(100) == b"hello from another"
+
+
 def test_a_connection_made_while_there_is_no_control_is_served_by_the_next(start):
     serve = start()
     os.kill(controls(serve)[-1][0], signal.SIGKILL)
@@ -176,6 +186,59 @@ def test_nothing_is_left_after_sigkill_of_the_supervisor_the_standby_included(st
     assert len(pids) == 5
     serve.kill()
     assert wait_for_all(pids, 3.0) == []
+
+
+# --- the real control
+
+OPTIONS = (
+    "OPTIONS sip:probe@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK{number};rport\r\nMax-Forwards: 70\r\n"
+    "From: <sip:a@127.0.0.1>;tag=1\r\nTo: <sip:probe@127.0.0.1>\r\nCall-ID: {number}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+)
+
+
+def answers(serve, number):
+    """Tell whether it answers over HTTP and over SIP."""
+    with urlopen(f"{serve.base_url}/readyz", timeout=10) as answer:
+        is_ready = answer.status == 200
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
+        phone.settimeout(5)
+        phone.connect(serve.sip)
+        phone.send(OPTIONS.format(port=phone.getsockname()[1], number=number).encode())
+        return is_ready and phone.recv(2000).startswith(b"SIP/2.0 200")
+
+
+def programs(serve):
+    """Return (process number, what it runs) below the supervisor."""
+    found = {}
+    for pid in serve.tree()[1:]:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        if b"-m" in words:
+            found[pid] = words[words.index(b"-m") + 1].decode()
+    return found
+
+
+def test_the_platform_goes_on_on_its_ports_when_control_dies_and_when_it_is_upgraded(tmp_path):
+    serve = Serve.start(tmp_path, WAITLINE_STANDBY="true")
+    try:
+        assert answers(serve, 1)
+        serve.log.wait_for("stands by", 20)
+        active = next(pid for pid, program in programs(serve).items() if program == "waitline.server")
+        killed_at = time.monotonic()
+        os.kill(active, signal.SIGKILL)
+        assert answers(serve, 2)
+        assert time.monotonic() - killed_at < 1.5
+        serve.log.wait_for("stands by", 20, count=2)
+        done = serve.command("upgrade")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert answers(serve, 3)
+        serve.log.wait_for("stands by", 20, count=3)
+        of_the_first = {active}
+        assert not of_the_first & programs(serve).keys()
+        assert sorted(programs(serve).values()) == ["waitline.media.clip_worker", "waitline.standby", "waitline.standby"]
+        serve.terminate()
+        assert serve.process.wait(10) == 0
+    finally:
+        serve.stop()
 
 
 # --- an upgrade

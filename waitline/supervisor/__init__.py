@@ -6,8 +6,9 @@ asked for, so that a control that comes after the first is given the same: liste
 link, and any socket that control gave it to keep.
 
 Who does what: ``tree`` is the loop with its processes and sockets, ``succession`` decides who is in control and does no I/O, ``restarts``
-counts deaths, ``crew`` has the workers, ``keeper`` the descriptors, ``listeners`` opens ports, ``channel`` is the link to one control,
-``door`` takes orders from ``waitline upgrade`` and ``waitline drain``, ``children`` starts processes.
+counts deaths, ``roles`` are their common terms, ``crew`` has the workers, ``keeper`` the descriptors, ``listeners`` opens ports,
+``channel`` is the link to one control, ``door`` takes orders from ``waitline upgrade`` and ``waitline drain``, ``children`` starts
+processes.
 
 How the tree ends. Children run in sessions of their own and ignore SIGINT and SIGTERM, so a Ctrl-C reaches only the supervisor. When
 the supervisor is gone, however it went, each child is killed by the kernel (PR_SET_PDEATHSIG) and, should that ever fail, reads the end

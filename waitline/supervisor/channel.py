@@ -41,8 +41,8 @@ class Channel:
                 data, descriptors, _, _ = socket.recv_fds(self._link, MAX_MESSAGE_BYTES, MAX_DESCRIPTORS)
             except BlockingIOError:
                 return None
-            except ConnectionError:
-                data, descriptors = b"", []
+            except ConnectionResetError:  # it ended with words of ours unread: told once, and before its own last words
+                continue
             if not data:
                 self.ended = True
                 return None

@@ -21,7 +21,8 @@ from waitline.supervisor.crew import Crew, Worker
 from waitline.supervisor.door import Door, Visitor
 from waitline.supervisor.keeper import Keeper
 from waitline.supervisor.restarts import ENDLESS, Patience, Restarts
-from waitline.supervisor.succession import Control, Succession
+from waitline.supervisor.roles import Control
+from waitline.supervisor.succession import Succession
 
 LIFELINE_GRACE_S = 0.5
 """How long a worker may take to end after its lifeline was cut, before it is killed."""

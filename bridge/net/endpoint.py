@@ -4,6 +4,9 @@ Sockets are given, bound, and stay their owner's. ``Flow.local`` of every flow m
 that the core can write it into Via and Contact: the configured host, else the address the socket is bound to, else (wildcard) the local
 address of the route to the peer; never 0.0.0.0.
 
+What the core wants held (answers that must not be unsaid, see ``user_agent``) goes to ``when_durable`` after the events of the same
+moment, and is sent when that says so.
+
 In-memory wires: ``attach_wire`` takes the place of a UDP socket, ``datagram`` brings in what arrives.
 
 ``on_event`` is called in order, never nested: commands given from within it are performed at once, but what they cause is sent and
@@ -17,6 +20,7 @@ import itertools
 import socket
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol, TypeVar
 
 from waitline.bridge.net.sip_tcp import TcpConnection, TcpLimits, TcpPort
@@ -41,6 +45,10 @@ class Wire(Protocol):
         ...
 
 
+def _at_once(then: Callable[[], None]) -> None:
+    then()
+
+
 class SipEndpoint:
     """One user agent with its sockets and its one timer. Made inside the running loop."""
 
@@ -52,12 +60,15 @@ class SipEndpoint:
         *,
         advertised_host: str = "",
         tcp_limits: TcpLimits | None = None,
+        when_durable: Callable[[Callable[[], None]], None] = _at_once,
     ) -> None:
+        """``when_durable(then)`` calls ``then`` once everything that was told by ``on_event`` up to now survives this process."""
         self.user_agent = user_agent
         self._clock = clock
         self._on_event = on_event
         self._advertised_host = advertised_host
         self._tcp_limits = tcp_limits or TcpLimits()
+        self._when_durable = when_durable
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -195,6 +206,8 @@ class SipEndpoint:
                 self._on_event(self._events.popleft())
                 self._send_all(self.user_agent.effects())
                 self._events.extend(self.user_agent.events())
+            if held := self.user_agent.held():
+                self._when_durable(partial(self._send_all, held))
         finally:
             self._flushing = False
             self._arm()

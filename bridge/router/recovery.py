@@ -40,7 +40,6 @@ from waitline.bridge.queues.authority import Claim
 from waitline.bridge.queues.queue import Member, OrderKey
 from waitline.bridge.router.attendant import Attendant
 from waitline.bridge.sids import AccountSid, CallSid, QueueSid
-from waitline.bridge.sip.dialog import DialogState
 from waitline.bridge.sip.flow import Flow
 from waitline.bridge.store.records import LiveState
 from waitline.errors import BridgeError
@@ -138,7 +137,7 @@ class Recovery:
         if plain is None:
             return False
         try:
-            self._endpoint.do(lambda agent, _now: agent.adopt(DialogState.from_json(plain)))
+            self._endpoint.do(lambda agent, now: agent.restore(plain, now))
         except BridgeError:
             return False
         return True

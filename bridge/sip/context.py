@@ -24,13 +24,14 @@ class Context:
         self.agent = agent
         self.queue = TimerQueue()
         self.sends: list[Send] = []
+        self.held: list[Send] = []
         self.facts: list[Event] = []
         self.transactions = TransactionLayer(timers=timers, queue=self.queue, send=self.send)
         self.sessions = SessionTable()
 
-    def send(self, flow: Flow, data: bytes) -> None:
-        """Queue octets for the shell."""
-        self.sends.append(Send(flow, data))
+    def send(self, flow: Flow, data: bytes, *, held: bool = False) -> None:
+        """Queue octets for the shell; ``held``: not to be sent before everything that happened is durable."""
+        (self.held if held else self.sends).append(Send(flow, data))
 
     def emit(self, event: Event) -> None:
         """Queue a fact for the layer above."""

@@ -1,7 +1,7 @@
 """A dialog (RFC 3261 §12) as plain data, and what may be done with it.
 
 ``DialogState`` holds no object of ours but strings, numbers and a ``Flow``: ``to_json`` and ``from_json`` carry it through a store, and
-a user agent in another process goes on with it (``UserAgent.adopt``). Header values are kept as text, as they came, so that From and To
+a user agent in another process goes on with it (``UserAgent.restore``). Header values are kept as text, as they came, so that From and To
 of our requests repeat them to the letter.
 
 Where a request in the dialog is sent (``next_hop``), by what the INVITE told us:
@@ -71,14 +71,12 @@ class DialogState:
     def to_json(self) -> dict[str, Any]:
         """Plain values only."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return values | {"route_set": list(self.route_set), "flow": [self.flow[0], list(self.flow[1]), list(self.flow[2]), self.flow[3]]}
+        return values | {"route_set": list(self.route_set), "flow": self.flow.to_plain()}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> DialogState:
         """The inverse of ``to_json``."""
-        transport, local, remote, connection = values["flow"]
-        flow = Flow(transport, (local[0], local[1]), (remote[0], remote[1]), connection)
-        return cls(**(values | {"route_set": tuple(values["route_set"]), "flow": flow}))
+        return cls(**(values | {"route_set": tuple(values["route_set"]), "flow": Flow.from_plain(values["flow"])}))
 
 
 def dialog_of_invite(request: Request, flow: Flow, *, local_tag: str) -> DialogState:

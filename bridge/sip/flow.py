@@ -6,7 +6,7 @@ process can find the same peer again. Requests to a peer whose Contact is not th
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Flow(NamedTuple):
@@ -23,3 +23,13 @@ class Flow(NamedTuple):
     def reliable(self) -> bool:
         """Whether the transport resends by itself, so that the transaction layer must not (RFC 3261 §17)."""
         return self.transport != "udp"
+
+    def to_plain(self) -> list[Any]:
+        """As JSON has it."""
+        return [self.transport, list(self.local), list(self.remote), self.connection]
+
+    @classmethod
+    def from_plain(cls, plain: list[Any]) -> Flow:
+        """The inverse of ``to_plain``."""
+        transport, local, remote, connection = plain
+        return cls(transport, (local[0], local[1]), (remote[0], remote[1]), connection)

@@ -7,12 +7,13 @@
 fork, and one that crosses our CANCEL, is acknowledged and ended by BYE (§13.2.2.4, §15). An INVITE is cancelled only once a provisional
 response came (§9.1).
 
-Neither knows queues, calls or media: the owner is a ``Session``.
+Neither knows queues, calls or media: the owner is a ``Session``. What either knows beside its transaction is plain (``to_plain``), so that
+another process can go on with it (``restore``).
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from waitline.bridge.sip.context import Context, Silent
 from waitline.bridge.sip.dialog import DialogState, dialog_of_response, next_hop, refresh_target, request_in
@@ -75,6 +76,28 @@ class InviteServer:
         self.owner: ServerOwner | None = None
         transaction.user = self
 
+    def to_plain(self) -> dict[str, Any]:
+        """What it knows beside its transaction, JSON-able."""
+        return {
+            "cseq": self.cseq,
+            "reply": self.reply.to_plain(),
+            "interval": self._interval,
+            "resend_at": self._resend.at if self._resend is not None else None,
+            "give_up_at": self._give_up.at if self._give_up is not None else None,
+        }
+
+    @classmethod
+    def restore(cls, context: Context, transaction: Transaction, plain: dict[str, Any], now: float) -> InviteServer:
+        """Go on with one of another process: resend and give up when that would have."""
+        server = cls(context, transaction, plain["cseq"], Reply.from_plain(plain["reply"], agent=context.agent))
+        server._interval = plain["interval"]
+        if plain["resend_at"] is not None:
+            server._resend = context.queue.arm(min(plain["resend_at"], now + context.timers.t2), server._resend_success)
+        if plain["give_up_at"] is not None:
+            latest = now + context.timers.transaction
+            server._give_up = context.queue.arm(min(plain["give_up_at"], latest), server._never_acknowledged)
+        return server
+
     def provisional(self, status: int, headers: HeaderList, body: bytes, now: float) -> None:
         """Send a 1xx; one above 100 repeats Record-Route, as it forms an early dialog."""
         self.transaction.respond(status, self.reply.render(status, headers=headers, body=body, forms_dialog=status > 100), now)
@@ -95,6 +118,11 @@ class InviteServer:
         """Whether no final response was sent yet."""
         return self.transaction.pending
 
+    @property
+    def awaits_ack(self) -> bool:
+        """Whether our 2xx is being resent."""
+        return self._give_up is not None
+
     def cancel(self, now: float) -> None:
         """A CANCEL came (§9.2): without effect after a final response."""
         if self.pending and (owner := self.owner) is not None:
@@ -104,7 +132,7 @@ class InviteServer:
 
     def acknowledge(self, request: Request, now: float) -> None:
         """An ACK to the 2xx; repeated ones have no effect."""
-        if self._give_up is not None and (owner := self.owner) is not None:
+        if self.awaits_ack and (owner := self.owner) is not None:
             self.release()
             owner.acknowledged(self, request.body, now)
 
@@ -136,16 +164,13 @@ class InviteServer:
         self.acknowledge(request, now)
 
     def transaction_failed(self, transaction: Transaction, status: int, now: float) -> None:
-        """The way back to the caller broke before our final answer: as good as a CANCEL."""
-        if (owner := self.owner) is not None:
-            self.release()
-            owner.cancelled(self, now)
+        """Servers of INVITE do not fail: a broken connection ends no call."""
 
 
 class InviteClient:
     """One INVITE of ours, until 64*T1 after its answer."""
 
-    __slots__ = ("_acks", "_cancel", "_context", "_outgoing", "_proceeding", "_settled", "_transaction", "exchange", "initial", "owner")
+    __slots__ = ("_acks", "_cancel", "_context", "_outgoing", "_proceeding", "_settled", "exchange", "initial", "owner", "transaction")
 
     def __init__(self, context: Context, owner: ClientOwner, outgoing: Outgoing, *, exchange: str, initial: bool) -> None:
         self._context = context
@@ -154,14 +179,47 @@ class InviteClient:
         self._proceeding = False
         self._settled = False
         self._cancel = False
-        self._transaction: Transaction | None = None
+        self.transaction: Transaction | None = None
         self.owner = owner
         self.exchange = exchange
         self.initial = initial
 
+    def to_plain(self) -> dict[str, Any]:
+        """What it knows beside its transaction, JSON-able."""
+        return {
+            "outgoing": self._outgoing.to_plain(),
+            "exchange": self.exchange,
+            "initial": self.initial,
+            "acks": {tag: [flow.to_plain(), ack.decode("latin-1")] for tag, (flow, ack) in self._acks.items()},
+            "proceeding": self._proceeding,
+            "settled": self._settled,
+            "cancel": self._cancel,
+        }
+
+    @classmethod
+    def restore(cls, context: Context, owner: ClientOwner, plain: dict[str, Any]) -> InviteClient:
+        """Go on with one of another process; ``resume`` gives it its transaction."""
+        outgoing = Outgoing.from_plain(plain["outgoing"])
+        client = cls(context, owner, outgoing, exchange=plain["exchange"], initial=plain["initial"])
+        client._acks = {tag: (Flow.from_plain(flow), ack.encode("latin-1")) for tag, (flow, ack) in plain["acks"].items()}
+        client._proceeding, client._settled, client._cancel = plain["proceeding"], plain["settled"], plain["cancel"]
+        return client
+
+    def resume(self, transaction: Transaction, now: float) -> None:
+        """Go on with a transaction of another process; a CANCEL that it may not have sent is sent again, octet for octet."""
+        self.transaction = transaction
+        transaction.outgoing = self._outgoing
+        if self._cancel and self._proceeding and not self._settled:
+            self._send_cancel(now)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the owner has been told the outcome."""
+        return self._settled
+
     def start(self, data: bytes, flow: Flow, now: float) -> None:
         """Send it; ``data`` is the rendered request."""
-        self._transaction = self._context.transactions.open_client(self._outgoing, data, flow, self, now)
+        self.transaction = self._context.transactions.open_client(self._outgoing, data, flow, self, now)
 
     def cancel(self, now: float) -> None:
         """Give up: CANCEL now, or as soon as the server shows that it knows the INVITE."""
@@ -177,15 +235,15 @@ class InviteClient:
         self._context.queue.arm(now + self._context.timers.transaction, self._abandon)
 
     def _send_cancel(self, now: float) -> None:
-        if self._transaction is not None:
+        if self.transaction is not None:
             outgoing = self._outgoing.cancel()
-            self._context.transactions.open_client(outgoing, outgoing.render(), self._transaction.flow, Silent(), now)
+            self._context.transactions.open_client(outgoing, outgoing.render(), self.transaction.flow, Silent(), now)
             self._context.queue.arm(now + self._context.timers.transaction, self._abandon)
 
     def _abandon(self, now: float) -> None:
         """No final response 64*T1 after our CANCEL: the INVITE is considered cancelled (§9.1)."""
-        if not self._settled and self._transaction is not None:
-            self._transaction.end()
+        if not self._settled and self.transaction is not None:
+            self.transaction.end()
             self._refuse(487, None, now)
 
     def _refuse(self, status: int, response: Response | None, now: float) -> None:

@@ -6,7 +6,8 @@ Text goes straight to bytes: a request of ours is written once and never looked 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from waitline.bridge.sip.flow import Flow
 from waitline.bridge.sip.grammar import bracketed, is_token
@@ -40,6 +41,15 @@ class Outgoing:
             f"User-Agent: {self.agent}\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
         )
         return text.encode("utf-8", "replace") + body
+
+    def to_plain(self) -> dict[str, Any]:
+        """Everything, JSON-able."""
+        return asdict(self) | {"routes": list(self.routes)}
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> Outgoing:
+        """The inverse of ``to_plain``."""
+        return cls(**(plain | {"routes": tuple(plain["routes"])}))
 
     def ack(self, to: str) -> bytes:
         """The ACK to a 300–699: same branch, same Route, the To of the response (§17.1.1.3)."""

@@ -43,15 +43,13 @@ class Binding:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values only."""
-        flow = [self.flow[0], list(self.flow[1]), list(self.flow[2]), self.flow[3]]
         values = {name: getattr(self, name) for name in ("uri", "q", "expires_at", "updated_at", "call_id", "cseq")}
-        return values | {"params": dict(self.params), "flow": flow}
+        return values | {"params": dict(self.params), "flow": self.flow.to_plain()}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Binding:
         """The inverse of ``to_json``."""
-        transport, local, remote, connection = values["flow"]
-        return cls(**(values | {"flow": Flow(transport, (local[0], local[1]), (remote[0], remote[1]), connection)}))
+        return cls(**(values | {"flow": Flow.from_plain(values["flow"])}))
 
 
 class Outcome(NamedTuple):

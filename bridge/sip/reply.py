@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 from waitline.bridge.sip.flow import Flow
 from waitline.bridge.sip.message import Request
@@ -36,6 +37,19 @@ class Reply:
         self._encoding = request.encoding
         self._head = f"{_vias(request, flow)}From: {get('From')}\r\nTo: {to}\r\nCall-ID: {get('Call-ID')}\r\nCSeq: {get('CSeq')}\r\n"
         self._record_routes = "".join([f"Record-Route: {value}\r\n" for value in request.headers.fields("Record-Route")])
+
+    def to_plain(self) -> dict[str, str]:
+        """Everything, JSON-able."""
+        return {"to_tag": self.to_tag, "encoding": self._encoding, "head": self._head, "record_routes": self._record_routes}
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any], *, agent: str) -> Reply:
+        """The inverse of ``to_plain``."""
+        reply = cls.__new__(cls)
+        reply.to_tag, reply._encoding = plain["to_tag"], plain["encoding"]
+        reply._head, reply._record_routes = plain["head"], plain["record_routes"]
+        reply._agent = agent
+        return reply
 
     def render(
         self,

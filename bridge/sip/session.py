@@ -5,7 +5,10 @@ which the owner answers. Only one offer is open at a time: a second one is refus
 491 while we await one (§14.2, RFC 3311 §5.2).
 
 Our own requests are ``Exchange``s, each with one outcome: a final response, or none. What a refusal means (retry, hang up, ask for
-credentials) is the owner's to judge; nothing here ends a dialog but BYE from either side.
+credentials) is the owner's to judge; nothing here ends a dialog but BYE from either side, a broken connection least of all: the dialog
+follows the peer to the connection on which its next request comes.
+
+What another process needs to go on with a leg is in its attributes, and taken from them by ``snapshot``.
 """
 
 from __future__ import annotations
@@ -36,24 +39,25 @@ from waitline.bridge.sip.events import (
     OfferReceived,
     ResponseReceived,
 )
+from waitline.bridge.sip.flow import Flow
 from waitline.bridge.sip.invite import InviteClient, InviteServer
 from waitline.bridge.sip.message import Request, Response
 from waitline.bridge.sip.outgoing import HeaderList, angled, contact_uri, header_lines
 from waitline.bridge.sip.policy import ALLOW, capabilities
 from waitline.bridge.sip.reply import Reply
-from waitline.bridge.sip.transaction import Transaction
+from waitline.bridge.sip.transaction import Key, Transaction
 from waitline.errors import BridgeError
 
 
 class Exchange:
     """One request of ours in a dialog, or outside (``session`` None): its owner hears of one outcome."""
 
-    __slots__ = ("_context", "_name", "_session")
+    __slots__ = ("_context", "_session", "name")
 
     def __init__(self, context: Context, name: str, session: Session | None) -> None:
         self._context = context
-        self._name = name
         self._session = session
+        self.name = name
 
     @property
     def _dialog(self) -> str:
@@ -61,7 +65,7 @@ class Exchange:
 
     def response_received(self, transaction: Transaction, response: Response, now: float) -> None:
         if response.status >= 200 and not self._unheard:
-            self._context.emit(ResponseReceived(dialog=self._dialog, exchange=self._name, response=response))
+            self._context.emit(ResponseReceived(dialog=self._dialog, exchange=self.name, response=response))
             self._finish(now)
 
     def ack_received(self, transaction: Transaction, request: Request, now: float) -> None:
@@ -69,7 +73,7 @@ class Exchange:
 
     def transaction_failed(self, transaction: Transaction, status: int, now: float) -> None:
         if not self._unheard:
-            self._context.emit(ExchangeTimedOut(dialog=self._dialog, exchange=self._name))
+            self._context.emit(ExchangeTimedOut(dialog=self._dialog, exchange=self.name))
             self._finish(now)
 
     @property
@@ -78,7 +82,7 @@ class Exchange:
         return self._session is not None and self._session.gone
 
     def _finish(self, now: float) -> None:
-        if self._session is not None and self._session.closing == self._name:
+        if self._session is not None and self._session.closing == self.name:
             self._session.end(now)
 
 
@@ -86,28 +90,41 @@ class Session:
     """A call leg; ``gone`` once its handle is forgotten."""
 
     __slots__ = (
-        "_awaiting",
-        "_client",
         "_context",
-        "_late_bye",
-        "_server",
-        "_unconfirmed",
-        "_update",
+        "awaiting",
+        "client",
         "closing",
         "dialog",
         "gone",
+        "heard",
         "initial",
+        "kept",
+        "late_bye",
+        "offer",
+        "said",
+        "server",
+        "settled",
+        "unconfirmed",
+        "update",
     )
 
     def __init__(self, context: Context, dialog: DialogState) -> None:
         self._context = context
-        self._server: InviteServer | None = None
-        self._awaiting: dict[int, InviteServer] = {}
-        self._client: InviteClient | None = None
-        self._update: tuple[Transaction, Reply] | None = None
-        self._late_bye: str | None = None
+        self.server: InviteServer | None = None
+        self.awaiting: dict[int, InviteServer] = {}
+        self.client: InviteClient | None = None
+        self.update: tuple[Transaction, Reply] | None = None
+        self.offer: Request | None = None
+        """The re-INVITE or UPDATE that awaits the owner's answer."""
+        self.heard: list[Key] = []
+        """The peer's INVITEs and UPDATEs whose transactions may live."""
+        self.said: list[Key] = []
+        """Our requests whose transactions may live."""
+        self.settled = (-1, 0.0)
+        """Up to which CSeq the process before us may have answered, and until when such a request is a retransmission."""
+        self.late_bye: str | None = None
         """The header fields of a BYE that waits for the ACK."""
-        self._unconfirmed = -1
+        self.unconfirmed = -1
         """The CSeq of the INVITE that formed the dialog, once we accepted it."""
         self.dialog = dialog
         self.initial = False
@@ -115,23 +132,25 @@ class Session:
         self.closing = ""
         """The exchange of our BYE."""
         self.gone = False
+        self.kept = False
+        """Whether the leg is kept in a store: then final responses wait until what they confirm is there."""
 
     def end(self, now: float) -> None:
         """Forget the leg: nothing more is heard of it, and what was open in it ends without a word."""
         self.gone = True
         self.dialog.status = ENDED
-        if self._server is not None:
-            self._server.release()
-            if self._server.pending:
-                self._server.transaction.end()
-        if self._update is not None:
-            self._update[0].end()
-        if self._client is not None:
-            self._client.let_go(now)
-        for server in self._awaiting.values():
+        if self.server is not None:
+            self.server.release()
+            if self.server.pending:
+                self.server.transaction.end()
+        if self.update is not None:
+            self.update[0].end()
+        if self.client is not None:
+            self.client.let_go(now)
+        for server in self.awaiting.values():
             server.release()
-        self._awaiting.clear()
-        self._server = self._client = self._update = None
+        self.awaiting.clear()
+        self.server = self.client = self.update = None
         self._context.sessions.remove(self)
 
     # --- the peer's requests
@@ -139,15 +158,26 @@ class Session:
     def serve(self, server: InviteServer) -> None:
         """An INVITE that the owner will answer."""
         server.owner = self
-        self._server = server
+        self.server = server
+        self.note_heard(server.transaction)
+
+    def note_heard(self, transaction: Transaction) -> None:
+        """Remember a request of the peer whose answer may have to be given again; those whose transactions ended are forgotten."""
+        alive = self._context.transactions.servers
+        self.heard = [*(key for key in self.heard if key in alive), transaction.key]
+
+    def note_said(self, key: Key) -> None:
+        """Remember a request of ours; those whose transactions ended are forgotten."""
+        alive = self._context.transactions.clients
+        self.said = [*(key for key in self.said if key in alive), key]
 
     def receive(self, request: Request, reply: Reply, transaction: Transaction, now: float) -> None:
         """A request in the dialog, no ACK and no CANCEL."""
         if not accept_cseq(self.dialog, request):
-            transaction.respond(
-                500, reply.render(500, reason="CSeq out of order", headers=[("Retry-After", str(self._context.pause()))]), now
-            )
+            self._repeat(request, reply, transaction, now)
             return
+        transaction.held = self.kept
+        self._follow(transaction.flow)
         method = request.method
         if method == "BYE":
             self._end_by_peer(request, reply, transaction, now)
@@ -164,28 +194,51 @@ class Session:
         else:
             transaction.respond(405, reply.render(405, headers=[("Allow", ALLOW)]), now)
 
-    def acknowledge(self, request: Request, now: float) -> None:
+    def _repeat(self, request: Request, reply: Reply, transaction: Transaction, now: float) -> None:
+        """A number that was used before: out of order (§12.2.2), but for what the process before us answered."""
+        number, until = self.settled
+        harmless = request.method in ("INFO", "OPTIONS") or (request.method == "UPDATE" and not request.body)
+        if harmless and request.cseq.number <= number and now < until:
+            transaction.respond(200, reply.render(200, headers=[("Contact", self._contact())]), now)
+            return
+        pause = [("Retry-After", str(self._context.pause()))]
+        transaction.respond(500, reply.render(500, reason="CSeq out of order", headers=pause), now)
+
+    def _follow(self, flow: Flow) -> None:
+        """The peer speaks on another connection: so do we from now on. Over UDP only a target refresh moves a dialog."""
+        if flow.reliable and flow != self.dialog.flow and (self.dialog.direct or not self.dialog.flow.connection):
+            self.move(flow)
+
+    def move(self, flow: Flow) -> None:
+        """The dialog goes on over another flow."""
+        self._context.sessions.unwatch(self)
+        self.dialog.flow = flow
+        self._context.sessions.watch(self)
+
+    def acknowledge(self, request: Request, flow: Flow, now: float) -> None:
         """An ACK in the dialog (§13.3.1.4)."""
-        if server := self._awaiting.get(request.cseq.number):
+        self._follow(flow)
+        if server := self.awaiting.get(request.cseq.number):
             server.acknowledge(request, now)
 
     def _end_by_peer(self, request: Request, reply: Reply, transaction: Transaction, now: float) -> None:
         """BYE (§15.1.2): pending requests of the dialog are answered 487."""
         transaction.respond(200, reply.render(200), now)
-        early = self.initial and self._server is not None and self._server.pending
+        early = self.initial and self.server is not None and self.server.pending
         self._drop_offers(now)
         handle = self.dialog.handle
         self.end(now)
+        self._context.transactions.outlive(transaction, handle)
         self._context.emit(InviteCancelled(dialog=handle) if early else DialogEnded(dialog=handle, request=request, cause="bye"))
 
     def _drop_offers(self, now: float) -> None:
-        if self._server is not None and self._server.pending:
-            self._server.refuse(487, (), None, now)
-            self._server.release()
-        if self._update is not None:
-            transaction, reply = self._update
+        if self.server is not None and self.server.pending:
+            self.server.refuse(487, (), None, now)
+            self.server.release()
+        if self.update is not None:
+            transaction, reply = self.update
             transaction.respond(487, reply.render(487), now)
-        self._server = self._update = None
+        self.server = self.update = None
 
     def _take_offer(self, request: Request, reply: Reply, transaction: Transaction, now: float) -> None:
         """A re-INVITE."""
@@ -194,6 +247,7 @@ class Session:
         self._refresh(request, transaction)
         server = InviteServer(self._context, transaction, request.cseq.number, reply)
         self.serve(server)
+        self.offer = request
         server.provisional(100, (), b"", now)
         self._context.emit(OfferReceived(dialog=self.dialog.handle, request=request, body=request.body))
 
@@ -203,7 +257,8 @@ class Session:
             return
         self._refresh(request, transaction)
         if request.body:
-            self._update = (transaction, reply)
+            self.update, self.offer = (transaction, reply), request
+            self.note_heard(transaction)
             self._context.emit(OfferReceived(dialog=self.dialog.handle, request=request, body=request.body))
         else:
             transaction.respond(200, reply.render(200, headers=[("Contact", self._contact())]), now)
@@ -212,16 +267,14 @@ class Session:
         """A target refresh; a phone that speaks to us itself and changed its network is followed there."""
         refresh_target(self.dialog, request)
         if self.dialog.direct and transaction.flow != self.dialog.flow:
-            self._context.sessions.unwatch(self)
-            self.dialog.flow = transaction.flow
-            self._context.sessions.watch(self)
+            self.move(transaction.flow)
 
     def _refuse_glare(self, reply: Reply, transaction: Transaction, now: float) -> bool:
         """Whether an offer came while another is open; it is answered then."""
-        if self._client is not None:
+        if self.client is not None:
             transaction.respond(491, reply.render(491), now)
             return True
-        if self._update is not None or (self._server is not None and self._server.pending):
+        if self.update is not None or (self.server is not None and self.server.pending):
             pause = [("Retry-After", str(self._context.pause()))]
             transaction.respond(500, reply.render(500, headers=pause, reason="Another offer is pending"), now)
             return True
@@ -235,8 +288,7 @@ class Session:
 
     def leave_flow(self) -> None:
         """The dialog's connection is gone: its next request opens another one to the peer."""
-        self._context.sessions.unwatch(self)
-        self.dialog.flow = detached(self.dialog)
+        self.move(detached(self.dialog))
 
     # --- our answers
 
@@ -251,43 +303,47 @@ class Session:
         server = self._settable()
         self._accept(server, body, headers, now)
         self.initial = False
-        self._unconfirmed = server.cseq
+        self.unconfirmed = server.cseq
         self.dialog.status = CONFIRMED
 
     def reject(self, status: int, reason: str | None, headers: HeaderList, now: float) -> None:
         """A final refusal of the INVITE that would have formed the dialog; the handle is forgotten."""
-        self._settable().refuse(status, headers, reason, now)
+        server = self._settable()
+        server.refuse(status, headers, reason, now)
+        self._context.transactions.outlive(server.transaction, self.dialog.handle)
         self.end(now)
 
     def _settable(self) -> InviteServer:
-        if self._server is None or not self.initial or not self._server.pending:
+        if self.server is None or not self.initial or not self.server.pending:
             raise BridgeError(f"dialog {self.dialog.handle} awaits no answer to an INVITE")
-        return self._server
+        return self.server
 
     def answer_offer(self, body: bytes, headers: HeaderList, now: float) -> None:
         """The 200 to a re-INVITE or UPDATE; without effect if the peer took it back meanwhile."""
-        if self._update is not None:
-            transaction, reply = self._update
+        self.offer = None
+        if self.update is not None:
+            transaction, reply = self.update
             transaction.respond(200, reply.render(200, headers=[("Contact", self._contact()), *_typed(headers, body)], body=body), now)
-            self._update = None
-        elif self._server is not None and not self.initial and self._server.pending:
-            self._accept(self._server, body, headers, now)
+            self.update = None
+        elif self.server is not None and not self.initial and self.server.pending:
+            self._accept(self.server, body, headers, now)
 
     def reject_offer(self, status: int, headers: HeaderList, now: float) -> None:
         """A final refusal of a re-INVITE or UPDATE: the session stays as it was (§14.2)."""
-        if self._update is not None:
-            transaction, reply = self._update
+        self.offer = None
+        if self.update is not None:
+            transaction, reply = self.update
             transaction.respond(status, reply.render(status, headers=headers), now)
-            self._update = None
-        elif self._server is not None and not self.initial and self._server.pending:
-            self._server.refuse(status, headers, None, now)
-            self._server = None
+            self.update = None
+        elif self.server is not None and not self.initial and self.server.pending:
+            self.server.refuse(status, headers, None, now)
+            self.server = None
 
     def _accept(self, server: InviteServer, body: bytes, headers: HeaderList, now: float) -> None:
         headers = tuple(headers)
         content = [*self._contact_for(headers), *capabilities(), *_typed(headers, body)]
         server.accept(content, body, now)
-        self._awaiting[server.cseq] = server
+        self.awaiting[server.cseq] = server
 
     def _contact_for(self, headers: HeaderList) -> list[tuple[str, str]]:
         """Our Contact, unless the owner wrote one among its own header fields."""
@@ -299,30 +355,31 @@ class Session:
     # --- ServerOwner
 
     def cancelled(self, server: InviteServer, now: float) -> None:
-        if server is self._server:
-            self._server = None
+        if server is self.server:
+            self.server = self.offer = None
             if self.initial and not self.gone:
+                self._context.transactions.outlive(server.transaction, self.dialog.handle)
                 self.end(now)
                 self._context.emit(InviteCancelled(dialog=self.dialog.handle))
 
     def acknowledged(self, server: InviteServer, body: bytes, now: float) -> None:
         self._settle(server)
-        if self._late_bye is not None:
+        if self.late_bye is not None:
             self._send_late_bye(now)
         else:
             self._context.emit(AckReceived(dialog=self.dialog.handle, body=body))
 
     def unacknowledged(self, server: InviteServer, now: float) -> None:
         self._settle(server)
-        if self._late_bye is not None:
+        if self.late_bye is not None:
             self._send_late_bye(now)
         else:
             self._context.emit(AckTimedOut(dialog=self.dialog.handle))
 
     def _settle(self, server: InviteServer) -> None:
-        self._awaiting.pop(server.cseq, None)
-        if server is self._server:
-            self._server = None
+        self.awaiting.pop(server.cseq, None)
+        if server is self.server:
+            self.server = None
 
     # --- our requests
 
@@ -332,7 +389,8 @@ class Session:
         flow = next_hop(self.dialog)
         outgoing = request_in(self.dialog, method, branch=self._context.branch(), agent=self._context.agent, flow=flow)
         data = outgoing.render(lines, body)
-        self._context.transactions.open_client(outgoing, data, flow, Exchange(self._context, name, self), now)
+        transaction = self._context.transactions.open_client(outgoing, data, flow, Exchange(self._context, name, self), now)
+        self.note_said(transaction.key)
         return name
 
     def bye(self, headers: HeaderList, now: float) -> str:
@@ -342,30 +400,30 @@ class Session:
         """
         if self.closing:
             return self.closing
-        if self.initial and self._client is not None:
-            self._client.cancel(now)
+        if self.initial and self.client is not None:
+            self.client.cancel(now)
             return ""
-        if self.initial and self._server is not None and self._server.pending:
+        if self.initial and self.server is not None and self.server.pending:
             self.reject(480, None, headers, now)
             return ""
         lines = header_lines(headers)
         self._drop_offers(now)
         self.closing = self._context.token()
-        if self._unconfirmed in self._awaiting:
-            self._late_bye = lines
+        if self.unconfirmed in self.awaiting:
+            self.late_bye = lines
         else:
             self._send_bye(lines, now)
         return self.closing
 
     def _send_late_bye(self, now: float) -> None:
-        if self._late_bye is not None:
-            lines, self._late_bye = self._late_bye, None
+        if self.late_bye is not None:
+            lines, self.late_bye = self.late_bye, None
             self._send_bye(lines, now)
 
     def _send_bye(self, lines: str, now: float) -> None:
-        for server in self._awaiting.values():
+        for server in self.awaiting.values():
             server.release()
-        self._awaiting.clear()
+        self.awaiting.clear()
         self.dialog.status = ENDED
         self.request("BYE", lines, b"", now, exchange=self.closing)
 
@@ -376,7 +434,7 @@ class Session:
 
     def reinvite(self, body: bytes, headers: HeaderList, now: float) -> str:
         """Offer another session; "" and nothing sent while another offer is open, or before and after the dialog (§14.1)."""
-        busy = self._client is not None or self._update is not None or self._server is not None
+        busy = self.client is not None or self.update is not None or self.server is not None
         if busy or self.closing or self.dialog.status != CONFIRMED:
             return ""
         name = self._context.token()
@@ -387,13 +445,14 @@ class Session:
         flow = self.dialog.flow if initial else next_hop(self.dialog)
         outgoing = request_in(self.dialog, "INVITE", branch=self._context.branch(), agent=self._context.agent, flow=flow)
         content = [("Contact", self._contact()), *capabilities(), *_typed(headers, body)]
-        self._client = InviteClient(self._context, self, outgoing, exchange=exchange, initial=initial)
-        self._client.start(outgoing.render(header_lines(content), body), flow, now)
+        self.client = InviteClient(self._context, self, outgoing, exchange=exchange, initial=initial)
+        self.client.start(outgoing.render(header_lines(content), body), flow, now)
+        self.note_said((outgoing.branch, "INVITE"))
 
     def cancel(self, now: float) -> None:
         """Give up the INVITE that was to form the dialog; ``CallFailed`` follows."""
-        if self._client is not None and self.initial:
-            self._client.cancel(now)
+        if self.client is not None and self.initial:
+            self.client.cancel(now)
 
     # --- ClientOwner
 
@@ -412,7 +471,7 @@ class Session:
     def accepted(self, client: InviteClient, dialog: DialogState, response: Response, now: float) -> None:
         if self.gone:
             return
-        self._client = None
+        self.client = None
         if client.initial:
             self.initial = False
             self._rekey(dialog)
@@ -423,7 +482,7 @@ class Session:
     def refused(self, client: InviteClient, status: int, response: Response | None, now: float) -> None:
         if self.gone:
             return
-        self._client = None
+        self.client = None
         handle = self.dialog.handle
         if client.initial:
             self.end(now)

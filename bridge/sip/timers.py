@@ -33,9 +33,10 @@ class Timers:
 class Timer:
     """One armed timer; ``cancel`` may be called at any time, also after it fired."""
 
-    __slots__ = ("_queue", "callback")
+    __slots__ = ("_queue", "at", "callback")
 
-    def __init__(self, callback: Callable[[float], object], queue: TimerQueue) -> None:
+    def __init__(self, at: float, callback: Callable[[float], object], queue: TimerQueue) -> None:
+        self.at = at
         self.callback: Callable[[float], object] | None = callback
         self._queue = queue
 
@@ -60,7 +61,7 @@ class TimerQueue:
 
     def arm(self, at: float, callback: Callable[[float], object]) -> Timer:
         """Call ``callback(now)`` at the first ``expire`` with ``now >= at``."""
-        timer = Timer(callback, self)
+        timer = Timer(at, callback, self)
         self._armed += 1
         heapq.heappush(self._heap, (at, self._armed, timer))
         return timer

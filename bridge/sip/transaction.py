@@ -5,8 +5,12 @@ request and each response once. ``TRANSITIONS`` maps (machine, state, input) to 
 the table does not name is ignored: the message is late, or repeats what is settled.
 
 What is ours beyond the RFC's figures: a repeated INVITE in Accepted gets the 2xx once more (RFC 6026 §7.1 only absorbs it), because a
-caller that repeats its INVITE has evidently lost it; and over reliable transports the timers D, I, J and K are armed with zero instead
-of being skipped, so that there is one table.
+caller that repeats its INVITE has evidently lost it; over reliable transports the timers D, I, J and K are armed with zero instead of
+being skipped, so that there is one table; and a connection that breaks under an INVITE to us does not end it: the caller may come back on
+another one, and the ACK that never comes ends what it does not.
+
+A transaction is plain data but for its user (``to_plain``): a process that takes over goes on with it by ``TransactionLayer.restore``,
+its timers due when they were due before. ``now`` must be of a clock that both processes share.
 
 Extending it: add the row, and an action if none fits; ``tests/unit/sip/test_transaction.py`` walks every row.
 """
@@ -91,7 +95,22 @@ Key = tuple[str | int | None, ...]
 class Transaction:
     """One request with its responses. ``feed`` is the only way to change its state."""
 
-    __slots__ = ("_interval", "_layer", "_timers", "flow", "key", "last", "machine", "merge_key", "outgoing", "reply_port", "state", "user")
+    __slots__ = (
+        "_interval",
+        "_layer",
+        "_timers",
+        "flow",
+        "handle",
+        "held",
+        "key",
+        "last",
+        "machine",
+        "merge_key",
+        "outgoing",
+        "reply_port",
+        "state",
+        "user",
+    )
 
     def __init__(self, layer: TransactionLayer, machine: Machine, key: Key, flow: Flow, user: TransactionUser) -> None:
         self._layer = layer
@@ -109,6 +128,10 @@ class Transaction:
         self.merge_key: Key | None = None
         self.reply_port = 0
         """Where a server's response goes if the connection of its request is gone (§18.2.2)."""
+        self.handle = ""
+        """The leg that it outlives, see ``TransactionLayer.last_words``."""
+        self.held = False
+        """Whether a final response is to be sent only when what led to it is durable."""
 
     def feed(self, what: Input, now: float, message: Any = None) -> bool:
         """Take one input; ``message`` is the Response or ACK received, or the octets of the response to send. False if it was ignored."""
@@ -151,17 +174,43 @@ class Transaction:
             if timer := self._timers.pop(what, None):
                 timer.cancel()
 
+    # --- through a store into another process
+
+    def to_plain(self, *, bare: bool = False) -> dict[str, Any]:
+        """Everything but the user, JSON-able; ``bare`` without what was sent last, where that is never to be sent again."""
+        return {
+            "machine": self.machine.name,
+            "state": self.state.name,
+            "key": list(self.key),
+            "flow": self.flow.to_plain(),
+            "last": "" if bare else self.last.decode("latin-1"),
+            "interval": self._interval,
+            "timers": {what.name: timer.at for what, timer in self._timers.items() if timer.callback is not None},
+            "merge_key": None if self.merge_key is None else list(self.merge_key),
+            "reply_port": self.reply_port,
+        }
+
+    def take_plain(self, plain: dict[str, Any], latest: float) -> None:
+        """Go on from what ``to_plain`` gave. No timer is due after ``latest``: a clock that began anew must not keep it for ever."""
+        self.state = State[plain["state"]]
+        self.last = plain["last"].encode("latin-1")
+        self.reply_port = plain["reply_port"]
+        self._interval = plain["interval"]
+        for name, at in plain["timers"].items():
+            what = Input[name]
+            self._timers[what] = self._layer.queue.arm(min(at, latest), partial(self.feed, what))
+
     # --- actions of the table: (transaction, now, message) -> None
 
     def send(self, _now: float, data: bytes) -> None:
         """Send a new message and keep it for resending."""
         self.last = data
-        self._layer.send(self.flow, data)
+        self._layer.send(self.flow, data, held=self.held and not self.pending)
 
     def resend(self, _now: float, _message: object) -> None:
         """Send the last message again, if there is one: an INVITE may come twice before its 100 went out."""
         if self.last:
-            self._layer.send(self.flow, self.last)
+            self._layer.send(self.flow, self.last, held=self.held and not self.pending)
 
     def pass_up(self, now: float, response: Response) -> None:
         self.user.response_received(self, response, now)
@@ -308,7 +357,6 @@ _INVITE_SERVER: dict[tuple[State, Input], Row] = {
     (State.PROCEEDING, Input.PROVISIONAL): (State.PROCEEDING, (_T.send,)),
     (State.PROCEEDING, Input.SUCCESS): (State.ACCEPTED, (_T.send, _T.start_l)),
     (State.PROCEEDING, Input.FAILURE): (State.COMPLETED, (_T.send, _T.start_g, _T.start_h)),
-    (State.PROCEEDING, Input.TRANSPORT_ERROR): (State.TERMINATED, (_T.break_off,)),
     (State.ACCEPTED, Input.REQUEST): (State.ACCEPTED, (_T.resend,)),
     (State.ACCEPTED, Input.SUCCESS): (State.ACCEPTED, (_T.send,)),
     (State.ACCEPTED, Input.ACK): (State.ACCEPTED, (_T.pass_ack,)),
@@ -370,10 +418,16 @@ def server_key(request: Request, via: Via, method: str | None = None) -> Key:
     return (request.uri, request.call_id, request.from_.tag, str(via), method, request.cseq.number)
 
 
+class SendFunction(Protocol):
+    """Takes octets for a flow; ``held``: not before everything that happened is durable."""
+
+    def __call__(self, flow: Flow, data: bytes, *, held: bool = False) -> None: ...
+
+
 class TransactionLayer:
     """Every transaction, found by key; the layer's ports are the heap of timers and ``send``."""
 
-    def __init__(self, *, timers: Timers, queue: TimerQueue, send: Callable[[Flow, bytes], None]) -> None:
+    def __init__(self, *, timers: Timers, queue: TimerQueue, send: SendFunction) -> None:
         self.timers = timers
         self.queue = queue
         self.send = send
@@ -381,6 +435,8 @@ class TransactionLayer:
         self.clients: dict[Key, Transaction] = {}
         self.merges: dict[Key, Key] = {}
         """(Call-ID, CSeq, From tag) of requests outside dialogs → their transaction's key: finds merged requests (§8.2.2.2)."""
+        self.last_words: dict[str, Transaction] = {}
+        """Handle of a leg that is gone → the transaction that told its peer so, for as long as the peer may ask again."""
         self._connections: dict[Flow, set[Transaction]] = {}
 
     def open_server(self, key: Key, method: str, flow: Flow, user: TransactionUser) -> Transaction:
@@ -401,16 +457,41 @@ class TransactionLayer:
         transaction.feed(Input.REQUEST, now, data)
         return transaction
 
+    def restore(self, plain: dict[str, Any], user: TransactionUser, now: float) -> Transaction:
+        """Go on with a transaction of another process."""
+        machine = Machine[plain["machine"]]
+        key = tuple(plain["key"])
+        transaction = Transaction(self, machine, key, Flow.from_plain(plain["flow"]), user)
+        transaction.take_plain(plain, now + self.timers.transaction)
+        client = machine in (Machine.INVITE_CLIENT, Machine.CLIENT)
+        (self.clients if client else self.servers)[key] = transaction
+        if plain["merge_key"] is not None:
+            transaction.merge_key = tuple(plain["merge_key"])
+            self.merges[transaction.merge_key] = key
+        self._watch(transaction)
+        return transaction
+
+    def outlive(self, transaction: Transaction, handle: str) -> None:
+        """The leg of that handle is gone; the transaction says so to its peer until it ends."""
+        if transaction.state is not State.TERMINATED:
+            transaction.handle = handle
+            self.last_words[handle] = transaction
+
+    def move(self, transaction: Transaction, flow: Flow) -> None:
+        """The transaction goes on over another flow."""
+        self._unwatch(transaction)
+        transaction.flow = flow
+        self._watch(transaction)
+
     def remove(self, transaction: Transaction) -> None:
         """Called by a transaction that ended."""
+        if transaction.handle:
+            self.last_words.pop(transaction.handle, None)
         client = transaction.machine in (Machine.INVITE_CLIENT, Machine.CLIENT)
         (self.clients if client else self.servers).pop(transaction.key, None)
         if transaction.merge_key is not None and self.merges.get(transaction.merge_key) == transaction.key:
             del self.merges[transaction.merge_key]
-        if transaction.flow.reliable and (watchers := self._connections.get(transaction.flow)):
-            watchers.discard(transaction)
-            if not watchers:
-                del self._connections[transaction.flow]
+        self._unwatch(transaction)
 
     def flow_failed(self, flow: Flow, now: float) -> None:
         """A connection closed or could not be opened. Clients fail at once; a server's answer goes to a new connection, once (§18.2.2)."""
@@ -420,6 +501,12 @@ class TransactionLayer:
                 self._watch(transaction)
             else:
                 transaction.feed(Input.TRANSPORT_ERROR, now)
+
+    def _unwatch(self, transaction: Transaction) -> None:
+        if transaction.flow.reliable and (watchers := self._connections.get(transaction.flow)):
+            watchers.discard(transaction)
+            if not watchers:
+                del self._connections[transaction.flow]
 
     def _watch(self, transaction: Transaction) -> None:
         if transaction.flow.reliable:

@@ -4,6 +4,9 @@ The shell feeds ``receive`` with what arrives and ``expire`` with the time, arms
 and after each command drains ``effects`` (octets to send) and ``events`` (facts for the layer above). ``now`` is always seconds of one
 monotonic clock.
 
+Where the owner keeps a leg in a store (``snapshot``), what it must not unsay is given by ``held`` instead of ``effects``: final responses,
+to be sent once all that happened up to now is durable. A user agent in another process goes on by ``restore`` (see ``snapshot``).
+
 A message climbs as in RFC 3261 §8.2, §12.2.2 and §17.2.3: a transaction absorbs it, or a dialog takes it, or it is judged by ``policy``,
 and only then does the layer above hear of it. By itself the user agent answers OPTIONS, CANCEL, INFO, BYE, everything refused, and
 100 (Trying).
@@ -16,8 +19,11 @@ a second answer, raises BridgeError.
 from __future__ import annotations
 
 import random as random_module
+from collections.abc import Container
 from dataclasses import replace
+from typing import Any
 
+from waitline.bridge.sip import snapshot
 from waitline.bridge.sip.bodies import unwrap
 from waitline.bridge.sip.context import Context, Silent
 from waitline.bridge.sip.dialog import DialogState, dialog_of_invite
@@ -57,6 +63,7 @@ class UserAgent:
         self._further_methods = further_methods
         self._waiting: dict[str, tuple[Transaction, Reply]] = {}
         self._silent = Silent()
+        self._grace_until = float("-inf")
         self.dropped = 0
         """Messages that nobody could be told about: unreadable, stray responses, stray ACKs."""
 
@@ -88,13 +95,18 @@ class UserAgent:
         sends, self._context.sends = self._context.sends, []
         return sends
 
+    def held(self) -> list[Send]:
+        """What is to be sent, in order, once everything that happened before is durable."""
+        sends, self._context.held = self._context.held, []
+        return sends
+
     def events(self) -> list[Event]:
         """What happened, in order; each call gives what came since the last."""
         facts, self._context.facts = self._context.facts, []
         return facts
 
     def flow_failed(self, flow: Flow, now: float) -> None:
-        """A connection closed, or could not be opened. Requests on it fail, dialogs look for another way."""
+        """A connection closed, or could not be opened. Requests of ours on it fail, dialogs look for another way; no call ends by it."""
         for session in self._context.sessions.on(flow):
             session.leave_flow()
         self._context.transactions.flow_failed(flow, now)
@@ -116,6 +128,8 @@ class UserAgent:
             validate_request(request)  # says the same, and whom to tell
             raise
         if known := transactions.servers.get(key):
+            if flow.reliable and flow != known.flow:  # a peer that lost its connection asks again on another
+                transactions.move(known, flow)
             known.feed(Input.ACK if request.method == "ACK" else Input.REQUEST, now, request)
             return
         session = self._context.sessions.find(request.headers.get("Call-ID") or "", tag_in(request, "To"), tag_in(request, "From"))
@@ -125,7 +139,7 @@ class UserAgent:
             raise MalformedRequest("CSeq is of another method", salvage=request)
         if request.method == "ACK":
             unwrap(request)
-            self._take_ack(session, request, now)
+            self._take_ack(session, request, flow, now)
             return
         transaction = transactions.open_server(key, request.method, flow, self._silent)
         transaction.reply_port = request.via.port or 5060
@@ -153,19 +167,20 @@ class UserAgent:
             return
         self._context.send(flow, bytes(response))
 
-    def _take_ack(self, session: Session | None, request: Request, now: float) -> None:
+    def _take_ack(self, session: Session | None, request: Request, flow: Flow, now: float) -> None:
         """An ACK that no transaction claims: the one to a 2xx, a request of its own (§13.2.2.4)."""
         if session is None:
             self.dropped += 1
         else:
-            session.acknowledge(request, now)
+            session.acknowledge(request, flow, now)
 
     def _dispatch(self, request: Request, reply: Reply, transaction: Transaction, flow: Flow, now: float) -> None:
         """A new request that belongs to no dialog of ours."""
         if request.method == "CANCEL":
             self._cancel(request, reply, transaction, now)
         elif request.to.tag is not None and request.method != "REGISTER":
-            transaction.respond(481, reply.render(481), now)
+            status = 200 if request.method == "BYE" and now < self._grace_until else 481
+            transaction.respond(status, reply.render(status), now)
         elif self._merged(request, transaction):
             transaction.respond(482, reply.render(482), now)
         elif objection := refusal(request, self._further_methods):
@@ -192,12 +207,15 @@ class UserAgent:
     def _cancel(self, request: Request, reply: Reply, transaction: Transaction, now: float) -> None:
         """CANCEL (§9.2): 200 if there is an INVITE to be cancelled, whether or not it is too late for that; else 481."""
         invite = self._context.transactions.servers.get(server_key(request, request.via, "INVITE"))
-        server = invite.user if invite is not None else None
-        if not isinstance(server, InviteServer):
+        if invite is None:
             transaction.respond(481, reply.render(481), now)
             return
+        if transaction.flow.reliable:  # the caller may have come back on another connection
+            self._context.transactions.move(invite, transaction.flow)
+        transaction.held = invite.held
         transaction.respond(200, reply.render(200), now)
-        server.cancel(now)
+        if isinstance(invite.user, InviteServer):
+            invite.user.cancel(now)
 
     def _take_outside(self, request: Request, reply: Reply, transaction: Transaction, flow: Flow, now: float) -> None:
         """A request outside dialogs that nothing speaks against."""
@@ -334,10 +352,13 @@ class UserAgent:
 
     # --- outside dialogs
 
-    def respond(self, transaction: str, status: int, now: float, *, headers: HeaderList = (), body: bytes = b"") -> None:
+    def respond(
+        self, transaction: str, status: int, now: float, *, headers: HeaderList = (), body: bytes = b"", held: bool = False
+    ) -> None:
         """Answer a request of ``RegisterReceived`` or ``RequestReceived``; without effect once its client has given up."""
         if waiting := self._waiting.get(transaction):
             server, reply = waiting
+            server.held = held
             server.respond(status, reply.render(status, headers=headers, body=body), now)
             if status >= 200:
                 del self._waiting[transaction]
@@ -371,12 +392,23 @@ class UserAgent:
             raise BridgeError(f"no dialog {dialog}")
         return replace(session.dialog)
 
-    def adopt(self, state: DialogState) -> str:
-        """Go on with an established dialog of another user agent; returns its handle, which stays the same."""
-        if state.status != "confirmed":
-            raise BridgeError(f"dialog {state.handle} is {state.status}: only an established one can be taken over")
-        self._context.sessions.add(Session(self._context, replace(state)))
-        return state.handle
+    def snapshot(self, dialog: str) -> dict[str, Any] | None:
+        """What another user agent needs to go on with the leg, JSON-able; None if nothing is left of it. See ``snapshot``.
+
+        From then on the leg's final responses are ``held``.
+        """
+        return snapshot.take(self._context, dialog)
+
+    def restore(self, plain: dict[str, Any], now: float, *, connections: Container[int] = ()) -> str:
+        """Go on with a leg of another user agent; returns its handle, which stays the same. ``connections`` of TCP have outlived it.
+
+        BridgeError for a snapshot of a later version. Events may follow at once, so the owner must know the handle before.
+        """
+        return snapshot.restore(self._context, plain, now, connections)
+
+    def grace(self, until: float) -> None:
+        """Answer a BYE for a dialog nobody knows with 200 until then: the process before us may have ended it and not been heard."""
+        self._grace_until = until
 
     def forget(self, dialog: str, now: float) -> None:
         """Drop a leg without a word to the peer (but an INVITE of ours is cancelled): its requests get 481 from now on."""

@@ -182,6 +182,11 @@ class Store:
         if len(self._appended) >= ROWS_IN_SUBMISSION:  # a flood within one turn, such as a drain: keep transactions short
             self._flush()
 
+    @property
+    def pending(self) -> bool:
+        """Whether anything that was appended may not be durable yet."""
+        return bool(self._appended or self._unconfirmed)
+
     async def durable(self) -> None:
         """Return when all that was appended survives SIGKILL. Raises StoreUnavailable (the rows are kept and tried again)."""
         await self._write([], lambda: None)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+from collections.abc import Container
 from typing import Any, TypeVar
 
 from waitline.bridge.sip.events import Event
@@ -35,8 +37,9 @@ class Lab:
         return self.drain()
 
     def drain(self) -> list[Request | Response]:
+        """Take what is to be sent, what is held as well: here everything is durable at once."""
         messages = []
-        for flow, data in self.ua.effects():
+        for flow, data in [*self.ua.effects(), *self.ua.held()]:
             message = parse(data)
             assert message is not None
             messages.append(message)
@@ -131,3 +134,18 @@ def established(lab: Lab, **options: Any) -> tuple[str, str]:
     lab.receive(request("ACK", branch="z9hG4bK-ack", to_tag=tag))
     lab.event(AckReceived)
     return handle, tag
+
+
+def take_over(lab: Lab, *handles: str, after_s: float = 0.0, connections: Container[int] = ()) -> Lab:
+    """Another user agent goes on with what is kept of these legs, by way of JSON; the first one is heard of no more.
+
+    What it was holding back is lost with it, as its answers were not durable.
+    """
+    plains = [json.loads(json.dumps(plain)) for handle in handles if (plain := lab.ua.snapshot(handle)) is not None]
+    lab.ua.held()
+    second = Lab(flow=lab.flow)
+    second.now = lab.now + after_s
+    for plain in plains:
+        assert second.ua.restore(plain, second.now, connections=connections) in handles
+    second.drain()
+    return second

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from typing import cast
 
@@ -34,6 +35,7 @@ steps = st.one_of(
     st.tuples(st.just("answer our"), st.sampled_from([100, 180, 200, 302, 404, 481, 487])),
     st.tuples(st.just("wait"), st.sampled_from([0.1, 0.6, 5.0, 33.0])),
     st.tuples(st.just("command"), st.integers(0, 12)),
+    st.tuples(st.just("die"), st.booleans()),
 )
 
 
@@ -68,6 +70,8 @@ class Play:
             self.answer_something(value)  # type: ignore[arg-type]
         elif kind == "wait":
             lab.advance(value)  # type: ignore[arg-type]
+        elif kind == "die":
+            self.die(connection_stays=bool(value))
         else:
             self.command(value)  # type: ignore[arg-type]
         self.handles += [event.dialog for event in lab.events if isinstance(event, InviteReceived | CallAnswered)]
@@ -78,6 +82,14 @@ class Play:
                 lab.ua.respond(event.transaction, 401, lab.now)
         lab.events.clear()
         lab.drain()
+
+    def die(self, *, connection_stays: bool) -> None:
+        """Another user agent goes on with every leg that is left."""
+        before = self.lab.ua
+        kept = [json.loads(json.dumps(plain)) for handle in dict.fromkeys(self.handles) if (plain := before.snapshot(handle))]
+        self.lab.ua = Lab().ua
+        for plain in kept:
+            self.lab.ua.restore(plain, self.lab.now, connections={TCP.connection} if connection_stays else ())
 
     def with_our_tag(self, data: bytes) -> bytes:
         tos = [message.headers.get("To") or "" for _, _, message in self.lab.sent if isinstance(message, Response)]
@@ -122,4 +134,4 @@ class Play:
 
     def awaits_answer(self, handle: str) -> bool:
         session = self.lab.ua._context.sessions.get(handle)
-        return session is not None and session.initial and session._server is not None and session._server.pending
+        return session is not None and session.initial and session.server is not None and session.server.pending

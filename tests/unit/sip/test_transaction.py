@@ -35,12 +35,15 @@ class Bench:
         self.sent: list[bytes] = []
         self.queue = TimerQueue()
         self.user = Recorder()
-        self.layer = TransactionLayer(timers=Timers(), queue=self.queue, send=lambda flow, data: self.sent.append(data))
+        self.layer = TransactionLayer(timers=Timers(), queue=self.queue, send=self.send)
         method = "INVITE" if machine in (Machine.INVITE_CLIENT, Machine.INVITE_SERVER) else "OPTIONS"
         if machine in (Machine.INVITE_CLIENT, Machine.CLIENT):
             self.transaction = self.layer.open_client(outgoing(method), b"request", flow, self.user, 0.0)
         else:
             self.transaction = self.layer.open_server(("key",), method, flow, self.user)
+
+    def send(self, flow: Flow, data: bytes, *, held: bool = False) -> None:
+        self.sent.append(data)
 
     def feed(self, what: Input, now: float = 0.0) -> bool:
         return self.transaction.feed(what, now, self.message(what))

@@ -226,6 +226,10 @@ class Story:
     def send_sip(self, data: bytes, source: tuple[str, int]) -> None:
         self.loop.call_soon(self.control.endpoint.datagram, data, Flow("udp", PLATFORM, source))
 
+    def listen(self, phone: Phone) -> None:
+        """Let a phone hear what is sent to its RTP port."""
+        self.media.listen(phone.rtp, lambda packet, _source: phone.ear.take(packet))
+
     def send_rtp(self, packet: bytes, source: tuple[str, int], to: tuple[str, int]) -> None:
         self.media.inject(packet, source, to[1])
 
@@ -238,7 +242,7 @@ class Story:
         phone = Phone(self, name, f"+1555020{index:02}", host, Ear(self.now, self._known))
         self.phones[phone.address] = phone
         if listens:
-            self.media.listen(phone.rtp, lambda packet, _source: phone.ear.take(packet))
+            self.listen(phone)
         return phone
 
     async def caller_waits(self, name: str, *, number: str = NUMBER, listens: bool = True) -> Phone:

@@ -32,6 +32,7 @@ class Wires(Protocol):
     def platform(self) -> Address: ...
     def now(self) -> float: ...
     def send_sip(self, data: bytes, source: Address) -> None: ...
+    def listen(self, phone: Phone) -> None: ...
     def send_rtp(self, packet: bytes, source: Address, to: Address) -> None: ...
 
 
@@ -71,6 +72,7 @@ class Phone:
         self.direction = "sendrecv"
         self.sdp_host = self.host
         self.is_up = False
+        self._offered = True
         self.target = self.to = ""
         self.media: Address = ("", 0)
         self._branches: dict[int, str] = {}
@@ -85,8 +87,9 @@ class Phone:
         await self.is_answered(within=within)
 
     def dials(self, number: str, *, offer: bool = True, headers: tuple[tuple[str, str], ...] = ()) -> None:
-        """Send the INVITE and wait for nothing."""
+        """Send the INVITE and wait for nothing; without an offer, the answer goes out with the ACK."""
         self._fresh_call()
+        self._offered = offer
         host, port = self._story.platform
         self.target = number if number.startswith("sip:") else f"sip:{number}@{host}:{port}"
         self.to = f"<{self.target}>"
@@ -120,10 +123,17 @@ class Phone:
         self.direction, self.sdp_host = direction, host or self.host
         return await self._reinvites(within)
 
+    async def moves_to_port(self, port: int, *, within: float = 5.0) -> Message:
+        """Re-INVITE: sound is to go to another port of this phone's."""
+        self.rtp = (self.host, port)
+        self._story.listen(self)
+        return await self._reinvites(within)
+
     async def resumes(self, *, within: float = 5.0) -> Message:
         return await self.holds("sendrecv", within=within)
 
     async def _reinvites(self, within: float) -> Message:
+        self._offered = True
         number = self.send("INVITE", body=self.offer())
         response = await self.gets(lambda m: m.status >= 200 and m.cseq == number and m.method == "INVITE", within=within)
         assert response.status == 200, response.start
@@ -161,6 +171,12 @@ class Phone:
         self._look()
 
     # --- speaking
+
+    async def presses_by_info(self, key: str) -> int:
+        """Send a key as SIP INFO; returns the answer's status."""
+        body = f"Signal={key}\r\nDuration=160\r\n"
+        number = self.send("INFO", body=body, headers=(("Content-Type", "application/dtmf-relay"),))
+        return (await self.gets(lambda m: m.status >= 200 and m.cseq == number)).status
 
     def presses(self, keys: str, *, gap_s: float = 0.1) -> None:
         """Send RFC 4733 digits, one after the other; each takes 60 ms."""
@@ -255,7 +271,7 @@ class Phone:
 
     def acknowledge(self, response: Message) -> None:
         if response.status < 300:
-            self.send("ACK", cseq=response.cseq)
+            self.send("ACK", cseq=response.cseq, body="" if self._offered else self.offer())
             return
         to, self.to = self.to, response["to"]
         self.send("ACK", cseq=response.cseq, branch=self._branches[response.cseq])

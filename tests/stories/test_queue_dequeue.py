@@ -196,6 +196,53 @@ def test_a_bridge_between_mu_law_and_a_law_is_translated() -> None:
     play(story)
 
 
+def test_a_caller_may_hold_and_resume_during_the_bridge() -> None:
+    async def story(story: Story) -> None:
+        story.tenant.runs_a_desk()
+        caller, agent = await bridged(story)
+        await caller.holds("sendonly")
+        held = story.now()
+        await story.passes(30)
+        assert caller.heard(since=held + 0.1).frames == []
+        await caller.resumes()
+        await caller.hears(1700)
+        assert agent.heard(since=held).seconds_of(1500) > 29, "who holds may play music to the other"
+        assert not story.tenant.asked_for("/done")
+
+    play(story)
+
+
+def test_a_caller_who_holds_while_it_is_dequeued_talks_when_it_is_back() -> None:
+    async def story(story: Story) -> None:
+        story.tenant.runs_a_desk()
+        caller, agent = await story.caller_waits("alice"), story.phone("bob")
+        await caller.holds("inactive")
+        agent.talks(1700)
+        await agent.calls(AGENTS)
+        await story.passes(5)
+        assert story.members() == []
+        await caller.resumes()
+        caller.talks(1500)
+        await caller.hears(1700)
+        await agent.hears(1500)
+
+    play(story)
+
+
+def test_a_quiet_partner_is_silence_and_not_the_end() -> None:
+    async def story(story: Story) -> None:
+        story.tenant.runs_a_desk()
+        caller, agent = await bridged(story)
+        agent.stops_talking()
+        now = story.now()
+        await story.passes(60)
+        assert len(caller.heard(since=now).frames) > 2900, "RTP goes on"
+        agent.talks(1700)
+        await caller.hears(1700)
+
+    play(story)
+
+
 # --- the whisper
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from harness.story import AGENTS, NUMBER, Story, play
 from harness.story_tenant import HOST, Answer, Asked, enqueue, say, spoken
 
@@ -67,17 +68,39 @@ def test_error_is_told_for_a_queue_that_the_account_does_not_have_and_nothing_is
     play(story)
 
 
-def test_error_is_told_for_an_enqueue_that_cannot_be_run_as_written() -> None:
+@pytest.mark.parametrize(
+    ("document", "code"),
+    [
+        (enqueue("x" * 65), 14205),
+        (enqueue(""), 14204),
+        (enqueue(method="PUT"), 14201),
+        (enqueue(waitUrl="ftp://tenant.example/wait"), 14202),
+        (enqueue(waitUrlMethod="PUT"), 14206),
+    ],
+    ids=["long name", "no name", "method", "waitUrl", "waitUrlMethod"],
+)
+def test_error_is_told_for_an_enqueue_that_cannot_be_run_as_written(document: str, code: int) -> None:
     async def story(story: Story) -> None:
-        story.tenant.on("/voice", enqueue("x" * 65))
+        story.tenant.on("/voice", document)
         story.tenant.on("/done", say(800, seconds=30))
         caller = story.phone("alice")
         await caller.calls(NUMBER)
         asked = await story.tenant.asked("/done")
         assert asked["QueueResult"] == "error"
         assert "QueueSid" not in asked
-        assert 14205 in await story.codes()
+        assert await story.codes() == [code]
         await caller.hears(800)
+
+    play(story)
+
+
+def test_an_enqueue_with_a_bad_action_goes_on_with_the_next_verb() -> None:
+    async def story(story: Story) -> None:
+        story.tenant.on("/voice", enqueue(action="ftp://tenant.example/done", then=spoken(1200)))
+        caller = story.phone("alice")
+        await caller.calls(NUMBER)
+        await caller.hears(1200)
+        assert await story.codes() == [14203]
 
     play(story)
 

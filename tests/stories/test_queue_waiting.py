@@ -310,6 +310,60 @@ def test_a_caller_who_puts_us_on_hold_keeps_its_place_and_hears_on_when_it_is_ba
     play(story)
 
 
+def test_a_caller_whose_sound_goes_to_another_port_now_hears_on_there() -> None:
+    async def story(story: Story) -> None:
+        story.tenant.on("/voice", enqueue())
+        story.tenant.on("/wait", say(400, seconds=5))
+        caller = await story.caller_waits("alice")
+        await caller.hears(400)
+        await caller.moves_to_port(42000)
+        moved = story.now()
+        await story.passes(3)
+        assert caller.heard(since=moved).longest_silence_s <= 0.1
+        assert story.members() == [story.sid_of(caller)]
+
+    play(story)
+
+
+def test_a_caller_who_leaves_the_offer_to_us_hears_its_wait_application() -> None:
+    async def story(story: Story) -> None:
+        story.tenant.on("/voice", enqueue())
+        story.tenant.on("/wait", say(400, seconds=5))
+        caller = story.phone("alice")
+        caller.dials(NUMBER, offer=False)
+        await caller.is_answered()
+        await caller.hears(400)
+
+    play(story)
+
+
+def test_a_caller_with_a_law_hears_the_same() -> None:
+    async def story(story: Story) -> None:
+        story.tenant.on("/voice", enqueue(), enqueue(waitUrl=DEFAULT))
+        story.tenant.on("/wait", f"{spoken(400, seconds=2)}<Pause length='1'/>{spoken(600, seconds=30)}")
+        one, two = story.phone("alice"), story.phone("bob")
+        one.codecs = two.codecs = "8"
+        await one.calls(NUMBER)
+        await two.calls(NUMBER)
+        await one.hears(600)
+        assert one.heard(since=0.1).sounds == [400, SILENCE, 600]
+        assert two.heard(since=0.5).sounds == [MUSIC]
+
+    play(story)
+
+
+def test_a_key_by_sip_info_counts_like_any_other() -> None:
+    async def story(story: Story) -> None:
+        story.tenant.on("/voice", enqueue())
+        story.tenant.on("/wait", f"<Gather action='/keys' numDigits='1' timeout='5'>{spoken(400, seconds=10)}</Gather>")
+        story.tenant.on("/keys", "<Leave/>")
+        caller = await story.caller_waits("alice")
+        assert await caller.presses_by_info("5") == 200
+        assert (await story.tenant.asked("/keys"))["Digits"] == "5"
+
+    play(story)
+
+
 def test_a_caller_on_mute_is_asked_whether_it_lives_and_waits_on() -> None:
     async def story(story: Story) -> None:
         story.tenant.on("/voice", enqueue())

@@ -1,0 +1,79 @@
+"""Nothing lost: control is killed with SIGKILL under live calls, and phones cannot tell."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from harness import audio
+from harness.processes import children
+from harness.sip_phone import PhoneCall, SipPhone
+
+from real.conftest import Platform
+
+pytestmark = pytest.mark.real
+LONGEST_GAP_S = 0.2
+"""Between two packets of music: generous, for the machine is shared; `make chaos` prints the figures."""
+
+
+def control_of(platform: Platform) -> int:
+    """The process id of the active control: the one that is no standby, or the one the log last called ready."""
+    ready = re.findall(r"control \(pid (\d+)\) is ready", platform.log())
+    if ready:
+        return int(ready[-1])
+    supervisor = platform.serve.process.pid
+    return next(pid for pid in children(supervisor) if b"waitline.server" in command_line(pid) and b"--standby" not in command_line(pid))
+
+
+def command_line(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def kill_control(platform: Platform, *, deaths: int) -> None:
+    """Kill it when another stands by, and return when that one is ready."""
+    platform.serve.log.wait_for(r"stands by", within_s=20, count=deaths)
+    os.kill(control_of(platform), signal.SIGKILL)
+    platform.serve.log.wait_for(r"control \(pid \d+\) is ready after", within_s=15, count=deaths)
+
+
+def longest_gap(call: PhoneCall) -> float:
+    packets = call.ear.packets
+    return max(later.at - earlier.at for earlier, later in pairwise(packets))
+
+
+@pytest.fixture
+def desk(start_platform: Callable[..., Platform]) -> Platform:
+    platform = start_platform(WAITLINE_STANDBY="true")
+    tenant = platform.tenant()
+    tone = tenant.serves("/tone", audio.wav(audio.tone(440, 5.0)), "audio/wav")
+    wait = tenant.answers("/wait", f"<Response><Play>{tone}</Play></Response>")
+    platform.number(tenant.answers("/voice", f'<Response><Enqueue waitUrl="{wait}">support</Enqueue></Response>'))
+    platform.number(tenant.answers("/agent", "<Response><Dial><Queue>support</Queue></Dial></Response>"), "+15550199")
+    return platform
+
+
+def test_callers_wait_on_with_their_music_and_places_when_control_is_killed(desk: Platform) -> None:
+    with SipPhone(server=desk.sip) as phone, SipPhone(server=desk.sip, user="agent", seed=2) as desk_phone:
+        callers = [phone.invite("+15550100") for _ in range(3)]
+        for caller in callers:
+            caller.answered()
+            caller.ear.wait_for_tone(440)
+        queue = desk.client.queues.list()[0]
+        before = [member.call_sid for member in desk.client.queues(queue.sid).members.list()]
+        for deaths in (1, 2, 3):
+            kill_control(desk, deaths=deaths)
+            for caller in callers:
+                caller.ear.hear(1.0)
+        after = [member.call_sid for member in desk.client.queues(queue.sid).members.list()]
+        assert after == before
+        assert len(before) == 3
+        assert max(longest_gap(caller) for caller in callers) < LONGEST_GAP_S
+        agent = desk_phone.invite("+15550199")
+        agent.answered()
+        agent.talk(audio.tone(1000, 5.0), loop=True)
+        callers[0].ear.wait_for_tone(1000)

@@ -1,15 +1,18 @@
 """What a queue operation costs with 100,000 members seated (goal: 50 µs each).
 
-python tests/bench/queue_scale.py [members]
+PYTHONPATH=tests python -m bench.queue_scale [members]
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import time
 from collections.abc import Callable, Iterable
 from itertools import count
+
+from bench.figures import Figure
 
 from waitline.bridge.events import LeaveReason, ReleaseReason
 from waitline.bridge.queues.authority import QueueAuthority
@@ -20,15 +23,28 @@ QUEUE = QueueSid("QU" + "0" * 32)
 ACCOUNT = AccountSid("AC" + "0" * 32)
 
 
-def measure(name: str, operation: Callable[[CallSid], object], calls: Iterable[CallSid]) -> None:
+GOAL_US = 50.0
+SINGLE = ("join", "position", "claim and release", "claim and confirm", "leave")
+"""What has the goal: a page is many members at once."""
+
+
+def measure(name: str, operation: Callable[[CallSid], object], calls: Iterable[CallSid]) -> tuple[str, float]:
+    """Print and return what one operation takes, µs."""
     calls = list(calls)
     start = time.perf_counter()
     for call in calls:
         operation(call)
-    print(f"{name:<22} {(time.perf_counter() - start) / len(calls) * 1e6:7.2f} µs  ({len(calls):,} times)")
+    return told(name, start, len(calls))
 
 
-async def main(members: int) -> None:
+def told(name: str, start: float, turns: int) -> tuple[str, float]:
+    taken_us = (time.perf_counter() - start) / turns * 1e6
+    print(f"{name:<22} {taken_us:7.2f} µs  ({turns:,} times)")
+    return name, round(taken_us, 2)
+
+
+async def run(members: int) -> dict[str, float]:
+    """Measure all; returns µs by operation."""
     sequence, claims = count(1), count(1)
     authority = QueueAuthority(
         clock=SystemClock(), next_sequence=lambda _: next(sequence), new_claim=lambda: f"c{next(claims)}",
@@ -36,21 +52,37 @@ async def main(members: int) -> None:
     )  # fmt: skip
     calls = [CallSid(f"CA{number:032x}") for number in range(members)]
     sample = calls[:: max(1, members // 10_000)]
-    measure("join", lambda call: authority.join(QUEUE, call, account=ACCOUNT, max_size=members), calls)
-    measure("position", authority.position, sample)
-    measure("average and size", lambda _: authority.snapshot(QUEUE), sample)
-    measure("page of 50", lambda _: authority.snapshot(QUEUE, limit=50), sample)
+    found = [
+        measure("join", lambda call: authority.join(QUEUE, call, account=ACCOUNT, max_size=members), calls),
+        measure("position", authority.position, sample),
+        measure("average and size", lambda _: authority.snapshot(QUEUE), sample),
+        measure("page of 50", lambda _: authority.snapshot(QUEUE, limit=50), sample),
+    ]
     start, turns = time.perf_counter(), len(sample)
     for _ in range(turns):
         claim = await authority.claim(QUEUE, by=CallSid("CAagent"))
         authority.release(claim.id, ReleaseReason.AGENT_GONE)
-    print(f"{'claim and release':<22} {(time.perf_counter() - start) / turns * 1e6:7.2f} µs  ({turns:,} times)")
+    found.append(told("claim and release", start, turns))
     start = time.perf_counter()
     for _ in range(turns):
         authority.confirm((await authority.claim(QUEUE, by=CallSid("CAagent"))).id)
-    print(f"{'claim and confirm':<22} {(time.perf_counter() - start) / turns * 1e6:7.2f} µs  ({turns:,} times)")
-    measure("leave", lambda call: authority.leave(call, LeaveReason.HANGUP), calls)
+    found.append(told("claim and confirm", start, turns))
+    found.append(measure("leave", lambda call: authority.leave(call, LeaveReason.HANGUP), calls))
+    return dict(found)
+
+
+def main(members: int) -> None:
+    found = asyncio.run(run(members))
+    name, slowest_us = max(((name, found[name]) for name in SINGLE), key=lambda item: item[1])
+    figure = Figure(
+        name=f"the slowest operation of a queue of {members:,}",
+        goal=f"≤ {GOAL_US:g} µs",
+        measured=f"{slowest_us:.1f} µs ({name})",
+        met=slowest_us <= GOAL_US,
+        method="in one process, mean",
+    )
+    print(json.dumps([{"bench": "queue_scale", "members": members, "us": found, "figures": [figure.to_plain()]}]))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000))
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)

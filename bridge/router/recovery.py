@@ -12,6 +12,7 @@ them, and settles every difference by a rule that has a name, with a line in the
 ``claim-came-to-nothing``   not bridged: the member is back at its own place
 ``talk-is-over``            a conversation one of whose legs relays no more: both sides go on with their documents
 ``member-without-call``     taken out of the queue
+``record-cannot-be-read``   it is dropped, and what it describes is settled by the rules for what has no record
 ``callback-again``          a request that may not have arrived: sent again with the same token
 ==========================  ==========================================================================================
 
@@ -21,6 +22,7 @@ It runs before the sockets are read, so nobody can ask for what is not settled.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,17 +85,28 @@ class Recovery:
         if kept:
             await self._survey()
         for record in kept:
-            self._revive(record)
+            self._each(record, self._revive)
         self._restore_queues(await store.live_states(MEMBER))
         for record in await store.live_states(CONVERSATION):
-            self._restore_talk(record)
+            self._each(record, self._restore_talk)
         self._settle_claims()
         self._close_strangers()
         for record in await store.live_states(CALLBACK):
-            log.info("recovery", rule="callback-again", url=record.data["target"]["url"])
-            callbacks.again(self._services, record)
+            self._each(record, self._call_back)
         self._let_go_on()
         return len(self._found.going_on)
+
+    def _each(self, record: LiveState, settle: Callable[[LiveState], None]) -> None:
+        """Settle one record. One that cannot be read costs what it describes, never the start of the platform."""
+        try:
+            settle(record)
+        except Exception:
+            log.exception("recovery", rule="record-cannot-be-read", kind=record.kind, key=record.key)
+            self._services.keeper.drop(record.kind, record.key)
+
+    def _call_back(self, record: LiveState) -> None:
+        log.info("recovery", rule="callback-again", url=record.data["target"]["url"])
+        callbacks.again(self._services, record)
 
     # Calls and legs
 
@@ -111,13 +124,13 @@ class Recovery:
             return
         state = CallState.from_plain(record.data["state"])
         call = Call(state, self._services, self._endpoint, _flow(record.data["leg"]["flow"]))
-        self._switchboard.add(call)
         known = self._adopt_dialog(call, record.data["dialog"])
         worker, leg = self._found.legs.pop(state.media.leg, (0, None))
         media = self._services.plane.adopt(worker, leg) if leg is not None else self._services.plane.lost(state.media.leg)
         call.leg.adopt(media, record.data["leg"])
         if not known:
             call.leg.abandon()
+        self._switchboard.add(call)
         self._judge(call, known=known, heard=leg is not None)
 
     def _judge(self, call: Call, *, known: bool, heard: bool) -> None:

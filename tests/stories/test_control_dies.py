@@ -8,6 +8,8 @@ from harness.story_crash import CrashingStory, play
 from harness.story_ear import MUSIC
 from harness.story_tenant import enqueue, say
 
+from waitline.bridge.store.records import LiveState
+
 
 def test_a_waiting_caller_keeps_its_place_and_its_sound_when_control_dies() -> None:
     async def story(story: CrashingStory) -> None:
@@ -120,5 +122,22 @@ def test_default_music_never_stops_for_a_death() -> None:
         heard = caller.heard(caller.since + 0.5)
         assert heard.sounds == [MUSIC]
         assert heard.longest_silence_s == 0
+
+    play(story)
+
+
+def test_a_record_that_cannot_be_read_costs_its_call_and_no_other() -> None:
+    async def story(story: CrashingStory) -> None:
+        story.may_fail = True
+        story.tenant.on("/voice", enqueue())
+        story.tenant.on("/wait", say(400, seconds=10))
+        lost, kept = await story.caller_waits("alice"), await story.caller_waits("bob")
+        broken, sound = story.sid_of(lost), story.sid_of(kept)
+        await story.dies()
+        story.store.append(LiveState(kind="call", key=broken, version=1, data={"state": None}))
+        assert await story.follows() == 1
+        assert story.members() == [sound]
+        await story.passes(12)
+        assert kept.heard(kept.since + 1).sounds == [400]
 
     play(story)

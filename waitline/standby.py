@@ -14,7 +14,8 @@ import threading
 from collections.abc import Sequence
 from types import ModuleType
 
-NICENESS = 10
+NICENESS = 5
+"""A quarter of a contested core: enough that an upgrade is through within its limit on a busy machine."""
 
 
 class _Importing(threading.Thread):

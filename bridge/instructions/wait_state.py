@@ -213,7 +213,10 @@ class WaitState:
         if wait_s > 0:
             await asyncio.sleep(wait_s)
         begun = self._fetched_at = self._clock.now()
-        with_values = Target(url=target.url, method=target.method, params=(*target.params, *self._variables()))
+        values = self._variables()
+        names = {name for name, _ in values}  # a fallback's request repeats the failed one's, which had values of its moment
+        kept = (pair for pair in target.params if pair[0] not in names)
+        with_values = Target(url=target.url, method=target.method, params=(*kept, *values))
         script = await fetching.fetch(self._call, with_values, Context.WAIT)
         self._pace.took(self._clock.now() - begun)
         return script

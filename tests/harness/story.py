@@ -196,6 +196,7 @@ class Story:
     def _check(self, held: list[str], legs: float) -> None:
         errors = [entry for entry in self._log.entries if entry["log_level"] in ("error", "critical")]
         assert self.may_fail or not (errors or self._faults), f"the platform logged {errors} {self._faults}"
+        assert not self.tenant.repeated, f"sent twice: {self.tenant.repeated}"
         totals = self.control.queues.totals()
         assert (totals.waiting, totals.claimed) == (0, 0), "members have outlived their calls"
         assert not len(self.control.switchboard), "calls have outlived their ends"

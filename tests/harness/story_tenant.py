@@ -109,6 +109,8 @@ class Tenant:
     def __init__(self) -> None:
         self.requests: list[Asked] = []
         self.refuses = False
+        self.repeated: set[str] = set()
+        """Parameters that some request had twice: no framework shows both"""
         self._answers: dict[str, list[Reply]] = {}
         self._waiting: list[asyncio.Event] = []
 
@@ -153,8 +155,9 @@ class Tenant:
 
     async def take(self, request: HttpRequest) -> HttpResponse:
         """Be the network: the function given to the webhook client."""
-        asked = _read(request)
+        asked, repeated = _read(request)
         self.requests.append(asked)
+        self.repeated |= {f"{name} of {asked.path}" for name in repeated}
         for waiter in self._waiting:
             waiter.set()
         if self.refuses:
@@ -174,7 +177,10 @@ class Tenant:
         return made if isinstance(made, Answer) else Answer(body=made)
 
 
-def _read(request: HttpRequest) -> Asked:
+def _read(request: HttpRequest) -> tuple[Asked, set[str]]:
+    """The request, and the names that are in it more than once."""
     parts = urlsplit(request.url)
     pairs = parse_qsl(parts.query, keep_blank_values=True) + parse_qsl(request.body.decode(), keep_blank_values=True)
-    return Asked(asyncio.get_running_loop().time(), request.method, parts.path, dict(pairs), dict(request.headers), request.url)
+    names = [name for name, _ in pairs]
+    asked = Asked(asyncio.get_running_loop().time(), request.method, parts.path, dict(pairs), dict(request.headers), request.url)
+    return asked, {name for name in names if names.count(name) > 1}

@@ -26,6 +26,9 @@ from waitline.clock import Clock
 from waitline.errors import SipError
 
 CALLS_IPS, CALLS_CREDENTIALS, REGISTRATIONS_CREDENTIALS = "calls-ips", "calls-credentials", "registrations-credentials"
+MD5_ONLY = ("MD5",)
+_KNOW_NO_SHA_256 = ("baresip v0.", "baresip v1.")
+"""User-Agents of phones that give up where any challenge names an algorithm they do not know, instead of passing over it (RFC 8760 §2.4)"""
 NOT_IN_ACL = (("X-Twilio-Error", "32201 SIP: source IP address not in the domain's access control list"),)
 
 
@@ -129,7 +132,8 @@ class Doors:
                 return Admitted(username=credentials.username)
             stale = stale or verdict is Verdict.STALE
         nonce = self._nonces.new(self._clock.now())
-        headers = tuple(("WWW-Authenticate", value) for value in digest.challenge(self._realm, nonce, stale=stale))
+        values = digest.challenge(self._realm, nonce, stale=stale, algorithms=_algorithms_for(request))
+        headers = tuple(("WWW-Authenticate", value) for value in values)
         return Refusal(status=401, reason="unauthenticated", headers=headers)
 
     def _verify(self, request: Request, credentials: Authorization, lists: Iterable[str]) -> Verdict:
@@ -148,6 +152,10 @@ class Doors:
     def _credential(self, username: str, lists: Iterable[str]) -> records.Credential | None:
         found = (self._image.credentials.by_username(sid, username) for sid in lists)
         return next((credential for credential in found if credential is not None), None)
+
+
+def _algorithms_for(request: Request) -> tuple[str, ...]:
+    return MD5_ONLY if (request.headers.get("User-Agent") or "").startswith(_KNOW_NO_SHA_256) else digest.ALGORITHMS
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:

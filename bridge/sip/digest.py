@@ -178,10 +178,10 @@ class NonceCounts:
             self._forgotten_ms = max(self._forgotten_ms, issued_ms)
 
 
-def challenge(realm: str, nonce: str, *, stale: bool = False) -> list[str]:
-    """The values of one WWW-Authenticate each, best algorithm first (RFC 8760 §2.4)."""
+def challenge(realm: str, nonce: str, *, stale: bool = False, algorithms: Sequence[str] = ALGORITHMS) -> list[str]:
+    """The values of one WWW-Authenticate each, best algorithm first (RFC 8760 §2.4); MD5 last also serves phones that take the last."""
     end = ", stale=true" if stale else ""
-    return [f'Digest realm={quote(realm)}, nonce={quote(nonce)}, algorithm={algorithm}, qop="auth"{end}' for algorithm in ALGORITHMS]
+    return [f'Digest realm={quote(realm)}, nonce={quote(nonce)}, algorithm={algorithm}, qop="auth"{end}' for algorithm in algorithms]
 
 
 def verify(
@@ -237,14 +237,18 @@ def _expected(credentials: Authorization, ha1_: str, method: str) -> str:
 
 
 def _same_target(named: str, requested: str) -> bool:
-    """Whether the URI the client hashed is the request's; parameters may have been changed on the way."""
+    """Whether the URI the client hashed is the request's; parameters may have been changed on the way.
+
+    Liberal: pyVoIP, and phones like it, hash the domain alone for every request; the host still has to be the request's.
+    """
     if named == requested:
         return True
     try:
         one, other = Uri.parse(named), Uri.parse(requested)
     except SipError:
         return False
-    return (one.is_sip, one.user, one.address, one.opaque) == (other.is_sip, other.user, other.address, other.opaque)
+    same_host = (one.is_sip, one.address, one.opaque) == (other.is_sip, other.address, other.opaque)
+    return same_host and one.user in (other.user, "")
 
 
 def _nonce_usable(credentials: Authorization, nonces: NonceFactory, counts: NonceCounts, now: float) -> bool:

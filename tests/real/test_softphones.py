@@ -39,7 +39,6 @@ def tenant(shared_platform):
     return tenant
 
 
-@pytest.mark.xfail(reason="any challenge with SHA-256 makes baresip 1.0 give up the registration")
 @pytest.mark.skipif(not Baresip.available(), reason="baresip is not installed (apt: baresip-core)")
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 def test_baresip_registers_calls_and_hears(shared_platform, tenant, tmp_path, transport):
@@ -56,7 +55,6 @@ def test_baresip_registers_calls_and_hears(shared_platform, tenant, tmp_path, tr
         assert audio.purity(bob.heard()[-audio.RATE // 2 :], MUSIC_HZ) > 0.9
 
 
-@pytest.mark.xfail(reason="the digest of its INVITE names the domain alone, not the Request-URI")
 @pytest.mark.skipif(not pyvoip.available(), reason="pyVoIP is not installed (extra: test)")
 def test_pyvoip_registers_calls_and_hears(shared_platform, tenant, tmp_path):
     with PyVoipPhone(tmp_path, server=shared_platform.sip, domain=DOMAIN, user="paul", password=PASSWORD) as paul:

@@ -151,6 +151,17 @@ def test_credentials_of_another_request_are_bad():
     assert server.judge(replace(given, uri="nonsense")) is Verdict.BAD
 
 
+def test_a_phone_that_hashes_the_domain_alone_is_let_in_and_at_that_domain_only():
+    server = Server()
+    given = credentials(server.challenge(), uri="sip:" + URI.partition("@")[2] + ";transport=UDP")
+    assert server.judge(given, uri="sip:+15550999@elsewhere.test") is Verdict.BAD
+    assert server.judge(given) is Verdict.OK
+
+
+def test_a_challenge_may_leave_an_algorithm_out():
+    assert ["MD5" in value for value in challenge(REALM, "n", algorithms=("MD5",))] == [True]
+
+
 def test_parameters_of_the_uri_may_change_on_the_way():
     server = Server()
     assert server.judge(credentials(server.challenge()), uri=URI + ":5060;transport=tcp") is Verdict.OK

@@ -168,6 +168,9 @@ class Config(BaseSettings):
     sip_realm: Annotated[str, BeforeValidator(_realm)] = Field(
         default="", description="Digest realm; fixed at first start (waitline if not set)."
     )
+    sip_digest: Literal["MD5,SHA-256", "SHA-256,MD5", "MD5", "SHA-256"] = Field(
+        default="MD5,SHA-256", description="Digest algorithms offered, the first first: many phones read only that one."
+    )
     sip_info_digits: bool = Field(default=True, description="Take digits that arrive as SIP INFO.")
     sip_max_calls: int = Field(default=10_000, ge=1, description="Calls at one time; more are refused with 503.")
     sip_register_min_s: int = Field(default=60, ge=1, description="Shortest registration, seconds; shorter wishes get 423.")

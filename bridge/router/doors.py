@@ -59,6 +59,7 @@ class Doors:
         self._trusted = config.sip_trust
         self._clock = clock
         self._realm = realm
+        self._algorithms = tuple(config.sip_digest.split(","))
         self._nonces = NonceFactory(nonce_key)
         self._counts = NonceCounts()
 
@@ -74,7 +75,7 @@ class Doors:
             return self._judge_domain(request, flow, route.domain)
         if self.trusts(flow):
             return Admitted()
-        lists = (found.sid for found in self._image.credential_lists.of_account(route.account_sid))
+        lists = [found.sid for found in self._image.credential_lists.of_account(route.account_sid)]
         return self._challenge(request, lists)
 
     def judge_registration(self, request: Request, domain: records.SipDomain | None) -> Admitted | Refusal:
@@ -132,9 +133,13 @@ class Doors:
                 return Admitted(username=credentials.username)
             stale = stale or verdict is Verdict.STALE
         nonce = self._nonces.new(self._clock.now())
-        values = digest.challenge(self._realm, nonce, stale=stale, algorithms=_algorithms_for(request))
+        values = digest.challenge(self._realm, nonce, stale=stale, algorithms=self._offered_to(request))
         headers = tuple(("WWW-Authenticate", value) for value in values)
         return Refusal(status=401, reason="unauthenticated", headers=headers)
+
+    def _offered_to(self, request: Request) -> tuple[str, ...]:
+        agent = request.headers.get("User-Agent") or ""
+        return MD5_ONLY if agent.startswith(_KNOW_NO_SHA_256) and "MD5" in self._algorithms else self._algorithms
 
     def _verify(self, request: Request, credentials: Authorization, lists: Iterable[str]) -> Verdict:
         known = self._credential(credentials.username, lists)
@@ -143,19 +148,19 @@ class Doors:
             method=request.method,
             uri=request.uri,
             realm=self._realm,
-            hashes={"MD5": known.ha1_md5, "SHA-256": known.ha1_sha256} if known else None,
+            hashes=self._hashes(known) if known else None,
             nonces=self._nonces,
             counts=self._counts,
             now=self._clock.now(),
         )
 
+    def _hashes(self, known: records.Credential) -> dict[str, str]:
+        kept = {"MD5": known.ha1_md5, "SHA-256": known.ha1_sha256}
+        return {algorithm: kept[algorithm] for algorithm in self._algorithms}
+
     def _credential(self, username: str, lists: Iterable[str]) -> records.Credential | None:
         found = (self._image.credentials.by_username(sid, username) for sid in lists)
         return next((credential for credential in found if credential is not None), None)
-
-
-def _algorithms_for(request: Request) -> tuple[str, ...]:
-    return MD5_ONLY if (request.headers.get("User-Agent") or "").startswith(_KNOW_NO_SHA_256) else digest.ALGORITHMS
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:

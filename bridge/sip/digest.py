@@ -1,6 +1,6 @@
 """Digest authentication (RFC 2617, 2069, 7616, 8760 as SIP uses them): both sides, pure.
 
-Server: ``challenge`` gives the WWW-Authenticate values (SHA-256 first, as RFC 8760 asks, then MD5), ``verify`` judges what comes back.
+Server: ``challenge`` gives the WWW-Authenticate values (RFC 8760: in the order the server prefers), ``verify`` judges what comes back.
 Nonces need no memory: a ``NonceFactory`` signs the time of issue, so any process with the key can check one. What needs memory is that a
 nonce count is used once; that is ``NonceCounts``, an object of its own with a bound.
 
@@ -26,7 +26,8 @@ from waitline.bridge.sip.grammar import is_token, quote, split_list, unquote
 from waitline.bridge.sip.uri import Uri
 from waitline.errors import SipError
 
-ALGORITHMS = ("SHA-256", "MD5")  # in order of preference
+ALGORITHMS = ("MD5", "SHA-256")
+"""Understood. In this order they reach the most phones: many read only the first challenge, and those know MD5."""
 NONCE_LIFE_S = 300.0
 MAX_NONCES = 20_000
 _WINDOW = 64  # nonce counts below the highest one that may still arrive, out of order
@@ -179,7 +180,7 @@ class NonceCounts:
 
 
 def challenge(realm: str, nonce: str, *, stale: bool = False, algorithms: Sequence[str] = ALGORITHMS) -> list[str]:
-    """The values of one WWW-Authenticate each, best algorithm first (RFC 8760 §2.4); MD5 last also serves phones that take the last."""
+    """The values of one WWW-Authenticate each, the preferred algorithm first (RFC 8760 §2.4)."""
     end = ", stale=true" if stale else ""
     return [f'Digest realm={quote(realm)}, nonce={quote(nonce)}, algorithm={algorithm}, qop="auth"{end}' for algorithm in algorithms]
 

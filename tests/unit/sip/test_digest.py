@@ -95,15 +95,15 @@ def test_the_vectors_of_rfc_7616(algorithm, response):
 # --- the server's side
 
 
-def test_sha_256_is_challenged_first_and_then_md5():
+def test_md5_is_challenged_first_for_phones_that_read_one_challenge_and_then_sha_256():
     assert challenge("r", "n") == [
-        'Digest realm="r", nonce="n", algorithm=SHA-256, qop="auth"',
         'Digest realm="r", nonce="n", algorithm=MD5, qop="auth"',
+        'Digest realm="r", nonce="n", algorithm=SHA-256, qop="auth"',
     ]
     assert all(value.endswith(", stale=true") for value in challenge("r", "n", stale=True))
 
 
-@pytest.mark.parametrize(("first", "algorithm"), [(0, "SHA-256"), (1, "MD5")])
+@pytest.mark.parametrize(("first", "algorithm"), [(0, "MD5"), (1, "SHA-256")])
 def test_a_right_answer_is_ok(first, algorithm):
     server = Server()
     given = credentials(server.challenge()[first:])
@@ -193,7 +193,7 @@ def test_what_was_not_offered_is_unknown(change):
 def test_an_unknown_user_is_unknown():
     server = Server()
     assert server.judge(credentials(server.challenge()), hashes=None) is Verdict.UNKNOWN
-    assert server.judge(credentials(server.challenge()), hashes={"MD5": "x"}) is Verdict.UNKNOWN
+    assert server.judge(credentials(server.challenge()), hashes={"SHA-256": "x"}) is Verdict.UNKNOWN
 
 
 def test_an_expired_nonce_is_stale_and_a_new_one_is_ok():

@@ -5,9 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from harness.story import NUMBER, Story, play
+from harness.story import AGENTS, NUMBER, Story, play
 from harness.story_ear import MUSIC, SILENCE
 from harness.story_tenant import DEFAULT, Answer, Asked, enqueue, say, spoken, wav
+
+from waitline.bridge.store.records import Queue
 
 QUEUE_VALUES = ("QueuePosition", "QueueTime", "AvgQueueTime", "CurrentQueueSize", "MaxQueueSize")
 
@@ -443,5 +445,74 @@ def test_a_low_priority_number_goes_first_and_equals_stay_in_order() -> None:
         phones = [await story.caller_waits(name, listens=False) for name in ("five", "one", "five2", "none")]
         five, one, five_too, none = [story.sid_of(phone) for phone in phones]
         assert story.members() == [none, one, five, five_too]
+
+    play(story)
+
+
+def test_two_calls_that_name_a_new_queue_at_once_share_it() -> None:
+    async def story(story: Story) -> None:
+        story.tenant.on("/voice", Answer(body=enqueue(), after_s=0.2))
+        story.tenant.on("/wait", say(400, seconds=30))
+        phones = [story.phone(name, listens=False) for name in ("alice", "bob", "carol")]
+        for phone in phones:
+            phone.dials(NUMBER)
+            await story.passes(0.01)
+        story.store_takes_s = 0.5
+        await story.passes(3)
+        assert story.members() == [story.sid_of(phone) for phone in phones]
+        assert len((await story.rest("GET", "/Queues.json"))["queues"]) == 1
+
+    play(story)
+
+
+def test_a_sound_for_ever_is_one_request_and_may_be_left_by_being_dequeued() -> None:
+    async def story(story: Story) -> None:
+        story.tenant.runs_a_desk()
+        story.tenant.on("/wait", "<Play loop='0'>/music.wav</Play>")
+        story.tenant.on("/music.wav", wav(500, seconds=3))
+        caller, agent = await story.caller_waits("alice"), story.phone("bob")
+        await caller.hears(500)
+        await story.passes(60)
+        assert caller.heard(since=1).sounds == [500]
+        assert len(story.tenant.asked_for("/wait")) == 1
+        agent.talks(1700)
+        await agent.calls(AGENTS)
+        await caller.hears(1700)
+
+    play(story)
+
+
+def test_keys_played_to_a_waiting_caller_stand_between_its_sounds() -> None:
+    async def story(story: Story) -> None:
+        story.tenant.on("/voice", enqueue())
+        story.tenant.on("/wait", f"{spoken(400, seconds=2)}<Play digits='12'/>{spoken(600, seconds=30)}")
+        caller = await story.caller_waits("alice")
+        await caller.hears(600, within=10)
+        assert caller.ear.digits == ["1", "2"]
+        assert caller.heard(since=0.1).longest_silence_s <= 0.5, "as long as the keys take"
+
+    play(story)
+
+
+def test_a_queue_deleted_under_a_call_that_names_it_is_made_anew() -> None:
+    async def story(story: Story) -> None:
+        story.tenant.on("/voice", Answer(body=enqueue(), after_s=0.2))
+        story.tenant.on("/wait", say(400, seconds=30))
+        queue = await story.has_queue()
+        caller = story.phone("alice", listens=False)
+        caller.dials(NUMBER)
+        await story.tenant.asked("/voice")
+        delete = story.store.delete
+
+        async def slow_delete(*records: Queue) -> None:
+            await story.passes(0.5)
+            await delete(*records)
+
+        story.store.delete = slow_delete  # type: ignore[method-assign]
+        await story.passes(0.1)
+        await story.control.directory.delete(queue)
+        await story.passes(1)
+        assert story.members() == [story.sid_of(caller)]
+        assert story.queue().sid != queue.sid
 
     play(story)

@@ -138,6 +138,15 @@ class Store:
         if self._opened.folder:
             self._opened.folder.unlock()
 
+    def leave(self, *, within_s: float) -> bool:
+        """``close`` for a process that is about to exit and must do nothing else meanwhile: it blocks. False where it took too long."""
+        self._flush()
+        self._closed = True
+        through = self._writer.leave(within_s=within_s)
+        if self._opened.folder:
+            self._opened.folder.unlock()
+        return through
+
     # Configuration
 
     async def put(self, *records: Any) -> None:
@@ -181,6 +190,11 @@ class Store:
         self._appended.append(row)
         if len(self._appended) >= ROWS_IN_SUBMISSION:  # a flood within one turn, such as a drain: keep transactions short
             self._flush()
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be written any more."""
+        return self._closed
 
     @property
     def pending(self) -> bool:

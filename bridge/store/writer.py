@@ -76,6 +76,10 @@ class Writer(Protocol):
         """Do what is queued, try the backlog once more, close the driver."""
         ...
 
+    def leave(self, *, within_s: float) -> bool:
+        """The same, blocking, for a process that exits; False where it was not through in time."""
+        ...
+
 
 class Journal:
     """Groups writes into transactions and keeps what could not be written."""
@@ -242,6 +246,13 @@ class InlineWriter:
         self._report()
         self._journal.driver.close()
 
+    def leave(self, *, within_s: float) -> bool:
+        if self._retry:
+            self._retry.cancel()
+        self._journal.work([])
+        self._journal.driver.close()
+        return True
+
 
 class ThreadWriter:
     """Writes on one thread of its own. A submission wakes it; while it commits, the next submissions gather."""
@@ -262,6 +273,11 @@ class ThreadWriter:
         self._inbox.put(None)
         await self._closed
         self._thread.join()
+
+    def leave(self, *, within_s: float) -> bool:
+        self._inbox.put(None)
+        self._thread.join(within_s)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         try:

@@ -217,11 +217,18 @@ class MediaPlane:
         """What control itself knows: legs open, per worker and in all."""
         return {"legs": len(self._legs), **{f"legs_worker_{index}": load for index, load in enumerate(self._load)}}
 
-    async def open_leg(self, *, near: MediaLeg | None = None) -> MediaLeg:
-        """Bind the ports of a new leg and return it; MediaUnavailable when no port or no worker is left, or the deadline passes."""
-        worker = near.worker if near is not None and not near.closed else self._load.index(min(self._load))
-        leg = MediaLeg(self, self._next_leg, worker, self._host)
+    def reserve(self) -> int:
+        """A number for a leg that is to be opened: kept before, it tells whose leg it is that a survey finds."""
         self._next_leg += 1
+        return self._next_leg - 1
+
+    async def open_leg(self, *, near: MediaLeg | None = None, number: int = 0) -> MediaLeg:
+        """Bind the ports of a new leg and return it; MediaUnavailable when no port or no worker is left, or the deadline passes.
+
+        ``number``: one that was reserved.
+        """
+        worker = near.worker if near is not None and not near.closed else self._load.index(min(self._load))
+        leg = MediaLeg(self, number or self.reserve(), worker, self._host)
         self._legs[leg.id] = leg
         self._load[worker] += 1
         try:

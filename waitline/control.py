@@ -10,8 +10,7 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from functools import partial
+from functools import cached_property, partial
 from random import Random
 from typing import Any
 
@@ -48,7 +47,7 @@ from waitline.bridge.sip.user_agent import UserAgent
 from waitline.bridge.store.store import Store
 from waitline.bridge.webhook.client import WebhookClient
 from waitline.clock import Clock
-from waitline.errors import BridgeError, MediaUnavailable
+from waitline.errors import MediaUnavailable
 from waitline.media.clips import ClipLibrary
 from waitline.media.plane import MediaPlane
 from waitline.metrics import PlatformMetrics
@@ -108,7 +107,9 @@ class Control:
         self.switchboard = Switchboard(self.queues, check=_check_inline)
         self.services = self._services()
         user_agent = UserAgent(random=ports.random, auto_trying=False)
-        self.endpoint = SipEndpoint(user_agent, ports.clock, self._on_sip, advertised_host=ports.config.advertised_host)
+        self.endpoint = SipEndpoint(
+            user_agent, ports.clock, self._on_sip, advertised_host=ports.config.advertised_host, when_durable=self._when_durable
+        )
         self._wire_router()
         self._show_gauges()
 
@@ -205,11 +206,19 @@ class Control:
         return await recovery.run()
 
     def _dialog_of(self, dialog: str) -> dict[str, Any] | None:
-        """What the user agent knows of a dialog, as plain data; None before it is established or when it is over."""
-        try:
-            return self.endpoint.user_agent.dialog_state(dialog).to_json()
-        except BridgeError:
-            return None
+        """What the user agent knows of a leg, as plain data; None where nothing is left of it."""
+        return self.endpoint.user_agent.snapshot(dialog)
+
+    def _when_durable(self, then: Callable[[], None]) -> None:
+        """Say what must not be unsaid once a process that takes over would know it, too."""
+        if self.keeper.pending:
+            self.tasks.spawn(self._once_kept(then), name="answers that wait to be durable")
+        else:
+            then()
+
+    async def _once_kept(self, then: Callable[[], None]) -> None:
+        await self.keeper.kept()
+        then()
 
     def _on_queue_event(self, event: QueueEvent) -> None:
         self.switchboard.on_queue_event(event)

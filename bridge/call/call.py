@@ -10,23 +10,24 @@ cancels the work and hands the interruption over. An ``Ended`` is final and outr
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
-from waitline.bridge.call import callbacks, notifications, parameters, webhook_log
+from waitline.bridge.call import callbacks, interruption, notifications, parameters, webhook_log
 from waitline.bridge.call.digits import DigitBuffer
 from waitline.bridge.call.interruption import Ended, Interruption, Redirected
 from waitline.bridge.call.leg import Leg
 from waitline.bridge.call.services import Services
 from waitline.bridge.call.sound import Program, Sound
-from waitline.bridge.call.state import CallState, CallStatus, Target
+from waitline.bridge.call.state import CallState, CallStatus, Departure, Script, Target
 from waitline.bridge.events import MemberLeft
 from waitline.bridge.net.endpoint import SipEndpoint
 from waitline.bridge.sids import CallSid
 from waitline.bridge.sip.flow import Flow
-from waitline.bridge.store.errors import StoreUnavailable
 from waitline.bridge.store.records import Account, CallRecord
 from waitline.bridge.webhook.client import WebhookReply, WebhookRequest
 from waitline.errors import Refused, WebhookError
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from waitline.bridge.call.conversation import Conversation
 
 Result = TypeVar("Result")
+
+_TOKENS = uuid.UUID("1f0b0d3c-7a38-4d0e-9b39-3f5f0a5c7e11")
+"""The namespace of idempotency tokens."""
 
 log = structlog.get_logger(__name__)
 
@@ -46,15 +50,15 @@ class Call:
         self.state = state
         self.services = services
         self.digits = DigitBuffer()
-        self.leg = Leg(state, services, endpoint, flow, on_end=self.interrupt, on_digit=self.digits.put)
+        self.leg = Leg(state, services, endpoint, flow, on_end=self.interrupt, on_digit=self._on_digit, on_change=self.touch)
         self.offers: asyncio.Queue[Conversation] = asyncio.Queue()
         """Conversations that somebody who dequeued this call offers it."""
         self.revived: Conversation | None = None
         """The conversation it was in when a control process before this one ended."""
-        self.left: MemberLeft | None = None
-        """How it left the queue it was in last."""
         self.interruption: Interruption | None = None
         """What cancelled the work that is being cancelled, for its ``finally``."""
+        self.forgotten = False
+        """Whether it is kept no more, since it is over."""
         self._interrupted = asyncio.Event()
         self._limits: dict[str, asyncio.TimerHandle] = {}
 
@@ -77,6 +81,16 @@ class Call:
     def over(self) -> bool:
         return isinstance(self.interruption, Ended)
 
+    @property
+    def left(self) -> Departure | None:
+        """How it left the queue it was in last, until its Enqueue has told."""
+        return self.state.left
+
+    @left.setter
+    def left(self, departure: Departure | MemberLeft | None) -> None:
+        self.state.left = None if departure is None else Departure(reason=departure.reason, waited_s=departure.waited_s)
+        self.touch()
+
     def answer(self) -> None:
         """Pick up, if nobody has."""
         if not self.leg.answered:
@@ -84,14 +98,39 @@ class Call:
             self.leg.answer()
             self.record()
 
-    def interrupt(self, interruption: Interruption) -> None:
-        """End what runs; an end outranks a redirection, and the first end counts. A place in a queue is given up at once."""
+    def interrupt(self, what: Interruption) -> None:
+        """End what runs; an end outranks a redirection, and the first end counts. A place in a queue is given up at once.
+
+        What is to happen is kept until it has been heeded.
+        """
         if isinstance(self.interruption, Ended):
             return
-        self.interruption = interruption
-        if isinstance(interruption, Ended):  # now, not when the work has been cancelled: until then an agent could claim it
-            self.services.queues.leave(CallSid(self.sid), interruption.leaves_as)
+        self.interruption = what
+        self.state.interruption = interruption.to_plain(what)
+        self.touch()
+        if isinstance(what, Ended):  # now, not when the work has been cancelled: until then an agent could claim it
+            self.services.queues.leave(CallSid(self.sid), what.leaves_as)
         self._interrupted.set()
+
+    def revive(self, digits: str) -> None:
+        """Take up what a control process before this one kept: an interruption that was not heeded, keys that nobody took, cookies."""
+        for digit in digits:
+            self.digits.put(digit)
+        self.services.webhooks.restore_cookies(self.sid, self.state.cookies)
+        pending = interruption.from_plain(self.state.interruption)
+        if pending is not None:
+            self.interrupt(pending)
+
+    async def unless_interrupted(self) -> None:
+        """Begin nothing where an interruption is about to be heard: it cancels who waits here."""
+        if self.interruption is not None:
+            await asyncio.Event().wait()
+
+    def go_to(self, here: Target | Script) -> None:
+        """Note what runs from now on; an interruption that led here has been heeded by that."""
+        self.state.script, self.state.here = (here, None) if isinstance(here, Script) else (None, here)
+        self.state.interruption = interruption.to_plain(self.interruption)
+        self.touch()
 
     def limit_ringing(self, seconds: float) -> None:
         """End the call (480) where nobody has answered it in so many seconds."""
@@ -118,9 +157,12 @@ class Call:
         if (timer := self._limits.pop(name, None)) is not None:
             timer.cancel()
 
-    async def interruptible(self, work: Coroutine[Any, Any, Result]) -> Result | Interruption:
-        """Run ``work`` to its end or to an interruption; in both cases it is over when this returns."""
-        if self._interrupted.is_set():  # while nobody listened: what is not begun need not be broken off
+    async def interruptible(self, work: Coroutine[Any, Any, Result], *, begun: bool = False) -> Result | Interruption:
+        """Run ``work`` to its end or to an interruption; in both cases it is over when this returns.
+
+        ``begun``: by a control process before this one, so that it has to be broken off in any case, to settle what it left.
+        """
+        if self._interrupted.is_set() and not begun:  # while nobody listened: what is not begun need not be broken off
             work.close()
             return self._take_interruption()
         task = asyncio.create_task(work, name=f"call {self.sid}")
@@ -140,12 +182,12 @@ class Call:
         return task.result()
 
     def _take_interruption(self) -> Interruption:
-        interruption = self.interruption
-        assert interruption is not None
-        if isinstance(interruption, Redirected):
+        what = self.interruption
+        assert what is not None
+        if isinstance(what, Redirected):
             self.interruption = None
             self._interrupted.clear()
-        return interruption
+        return what
 
     # What the outside is told
 
@@ -153,7 +195,27 @@ class Call:
         """The standard parameters and ``extra``."""
         return parameters.standard(self.state, status=status) + extra
 
-    async def ask(self, target: Target, *, status: CallStatus | None = None, token: str = "") -> WebhookReply:
+    def tokened(self, target: Target) -> Target:
+        """The target with a token, by which the tenant can tell a repetition.
+
+        It follows from the call and the number of its requests: a control process that goes on from before the request, because that was
+        not kept yet, makes the same again.
+        """
+        self.state.requests += 1
+        self.touch()
+        return replace(target, token=str(uuid.uuid5(_TOKENS, f"{self.sid} {self.state.requests} {target.url}")))
+
+    def _keep_cookies(self) -> None:
+        cookies = self.services.webhooks.cookies_to_plain(self.sid)
+        if cookies != self.state.cookies:
+            self.state.cookies = cookies
+            self.touch()
+
+    def _on_digit(self, digit: str) -> None:
+        self.digits.put(digit)
+        self.touch()
+
+    async def ask(self, target: Target, *, status: CallStatus | None = None) -> WebhookReply:
         """Request a URL of the tenant's with the standard parameters and the target's own, and log it. Raises WebhookError."""
         account, clock = self.account, self.services.clock
         request = WebhookRequest(
@@ -163,11 +225,12 @@ class Call:
             account_sid=account.sid,
             auth_token=account.auth_token,
             call_sid=self.sid,
-            token=token,
+            token=target.token or self.tokened(target).token,
         )
         begun = clock.now()
         try:
             reply = await self.services.webhooks.fetch(request)
+            self._keep_cookies()
         except WebhookError as error:
             webhook_log.failed(self.services, request, error, clock.now() - begun)
             raise
@@ -208,10 +271,7 @@ class Call:
 
     async def kept(self) -> None:
         """Wait until what was written so far survives; a store that cannot now has it, tries again, and must not cost a caller its call."""
-        try:
-            await self.services.keeper.durable()
-        except StoreUnavailable as error:
-            log.error("not durable yet", call=self.sid, why=str(error))
+        await self.services.keeper.kept()
 
     # Sound
 

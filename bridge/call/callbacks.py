@@ -1,7 +1,8 @@
 """Requests to a tenant whose reply nobody needs: status callbacks, and actions of calls that are gone or run something else.
 
 Delivered at least once: what is to be sent is kept until it has been answered or has failed for good, and sent again by a later control
-process with the same token, by which the tenant can tell a repetition. A failure is a Notification.
+process with the same token, by which the tenant can tell a repetition. It is sent only when it is durable, and with it what led to it: else
+a later control process could come to say the same under another token. A failure is a Notification.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ async def _deliver(services: Services, token: str, account_sid: str, call_sid: s
         call_sid=call_sid,
         token=token,
     )
+    await services.keeper.kept()
     begun = services.clock.now()
     try:
         reply = await services.webhooks.fetch(request)

@@ -19,6 +19,10 @@ class DigitBuffer:
         self._digits: deque[str] = deque(maxlen=_MAX_KEPT)
         self._arrived = asyncio.Event()
 
+    def __str__(self) -> str:
+        """The keys that nobody has taken yet."""
+        return "".join(self._digits)
+
     def put(self, digit: str) -> None:
         self._digits.append(digit)
         self._arrived.set()

@@ -8,6 +8,7 @@ queue with, whether to ask an action URL), and the call goes on with what the in
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from waitline.bridge.call.state import CallStatus, Target
 from waitline.bridge.events import LeaveReason
@@ -39,3 +40,22 @@ class Redirected:
 
 
 Interruption = Ended | Redirected
+
+
+def to_plain(interruption: Interruption | None) -> dict[str, Any] | None:
+    """An interruption that has not been heeded yet, JSON-able."""
+    match interruption:
+        case Ended():
+            return {"status": interruption.status.value, "reason": interruption.reason, "by_peer": interruption.by_peer}
+        case Redirected():
+            return {"target": interruption.target.to_plain() if interruption.target else None, "inline": interruption.inline}
+    return None
+
+
+def from_plain(plain: dict[str, Any] | None) -> Interruption | None:
+    """The inverse of ``to_plain``."""
+    if plain is None:
+        return None
+    if "status" in plain:
+        return Ended(status=CallStatus(plain["status"]), reason=plain["reason"], by_peer=plain["by_peer"])
+    return Redirected(target=Target.from_plain(plain["target"]) if plain["target"] else None, inline=plain["inline"])

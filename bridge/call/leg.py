@@ -1,7 +1,8 @@
 """One leg: an INVITE session and its media leg, seen as one thing that rings, is answered, hangs up.
 
 The SIP side is a dialog handle of the user agent, the media side a leg of the media plane; both tell the leg what happens by events, and
-the leg tells its call only what concerns a call: a key, the end. Everything durable is in ``state.sip`` and ``state.media``.
+the leg tells its call only what concerns a call: a key, the end, that there is something to be kept. Everything durable is in ``state.sip``
+and ``state.media``, and in ``to_plain``.
 
 Audio starts at the ACK, at the first RTP packet, or 500 ms after the 200, whichever is first, so that greetings are not clipped
 (RFC 3261 section 13.2.2.4 lets the peer's media path be ready only with its ACK).
@@ -31,7 +32,7 @@ _GONE_STATUSES = (404, 408, 410, 481)
 
 
 class Leg:
-    """One peer of a call. ``on_end`` and ``on_digit`` are the call's ears."""
+    """One peer of a call. ``on_end``, ``on_digit`` and ``on_change`` are the call's ears."""
 
     def __init__(
         self,
@@ -42,6 +43,7 @@ class Leg:
         *,
         on_end: Callable[[Ended], None],
         on_digit: Callable[[str], None],
+        on_change: Callable[[], None],
     ) -> None:
         self._state = state
         self._services = services
@@ -49,11 +51,14 @@ class Leg:
         self._flow = flow
         self._on_end = on_end
         self._on_digit = on_digit
+        self._on_change = on_change
         self._media: MediaLeg | None = None
         self._session: MediaSession | None = None
         self._sound: Sound | None = None
         self._answer_body = b""
         self._starter: asyncio.TimerHandle | None = None
+        self._audio_at: float | None = None
+        """When the starter fires; None: none runs"""
         self._probe = ""
         """The exchange of the OPTIONS that asks whether the peer is there; empty: none is under way"""
         self._probe_at = 0.0
@@ -84,25 +89,30 @@ class Leg:
         """The peer has put us on hold: it wants no sound from us now."""
         return self._session is not None and self._session.direction in ("recvonly", "inactive")
 
-    async def open(self, offer: bytes) -> None:
-        """Take a port and, where there is an offer, settle the answer. Raises MediaUnavailable, SipError (488)."""
-        media = await self._services.plane.open_leg()
+    def prepare(self, offer: bytes) -> None:
+        """Choose what the description will say but for the port: once this is kept, any control process makes the same answer."""
         facts = self._state.media
-        facts.leg, facts.worker = media.id, media.worker
-        facts.host = self._host(media)
-        facts.port, facts.rtcp_port = media.port, media.rtcp_port
-        facts.session_id = facts.session_id or self._services.random.getrandbits(31)
-        self._take(media)
+        facts.leg = self._services.plane.reserve()
+        facts.session_id = self._services.random.getrandbits(31)
+        facts.remote_sdp = offer.decode("utf-8", "surrogateescape")
+
+    async def open(self) -> None:
+        """Take a port, unless there is one, and settle the answer to an offer. Raises MediaUnavailable, SipError (488)."""
+        if self._media is None:
+            self._take(await self._services.plane.open_leg(number=self._state.media.leg))
         assert self._session is not None
-        if offer:
-            self._answer_body = self._session.answer(offer)
+        if self._state.media.remote_sdp:
+            self._answer_body = self._session.answer(self._state.media.remote_sdp.encode("utf-8", "surrogateescape"))
 
     def to_plain(self) -> dict[str, Any]:
-        """What of the leg is in no other record: the clips it may be playing, and which way its sound goes."""
+        """What of the leg is in no other record: the clips it may be playing, its session, when its audio starts, whether it was asked."""
+        session = self._session.to_plain() if self._session else {"direction": "sendrecv"}
         return {
             "clips": self._sound.to_plain() if self._sound else [],
-            "direction": self._session.direction if self._session else "sendrecv",
-            "flow": list(self._flow),
+            "flow": self._flow.to_plain(),
+            "audio_at": self._audio_at,
+            "probe": self._probe,
+            **session,
         }
 
     def adopt(self, media: MediaLeg, plain: dict[str, Any]) -> None:
@@ -111,11 +121,21 @@ class Leg:
         if not media.closed:  # a lost leg plays nothing, and where its worker went with the whole tree the frames are gone too
             self.sound.adopt(plain["clips"])
         assert self._session is not None
-        self._session.direction = plain["direction"]
+        self._session.restore(plain)
+        self._probe = plain.get("probe", "")
         if self.answered:
-            media.start()
+            self._start_audio_at(plain.get("audio_at"))
+
+    def renew(self) -> None:
+        """No worker has the media leg of this call, which nobody has answered: ``open`` takes another."""
+        self._state.media.leg = self._services.plane.reserve()
 
     def _take(self, media: MediaLeg) -> None:
+        facts = self._state.media
+        if not media.closed:
+            facts.leg, facts.worker = media.id, media.worker
+            facts.host = facts.host or self._host(media)
+            facts.port, facts.rtcp_port = media.port, media.rtcp_port
         self._media = media
         media.listener = self._on_report
         self._sound = Sound(media, self._services.clips)
@@ -125,8 +145,10 @@ class Leg:
 
     def ring(self) -> None:
         """180, while the tenant is asked."""
-        if not self.answered and not self._over:
+        if not self.answered and not self._over and not self._state.sip.rang:
             self._endpoint.do(lambda agent, now: agent.provisional(self._state.sip.dialog, 180, headers=self._contact_header(), now=now))
+            self._state.sip.rang = True
+            self._on_change()
 
     def answer(self) -> None:
         """200 with our description; idempotent."""
@@ -137,7 +159,7 @@ class Leg:
         self._state.answered_at = self._services.clock.utc()
         self._state.status = CallStatus.IN_PROGRESS
         self._endpoint.do(lambda agent, now: agent.answer(self._state.sip.dialog, body, contact=self._contact(), now=now))
-        self._starter = asyncio.get_running_loop().call_later(self._services.config.audio_start_s, self._start_audio)
+        self._start_audio_at(self._services.clock.now() + self._services.config.audio_start_s)
 
     def refuse(self, status: int, *, headers: tuple[tuple[str, str], ...] = ()) -> None:
         """A final answer other than 200; only before ``answer``."""
@@ -148,6 +170,11 @@ class Leg:
     def abandon(self) -> None:
         """There is no dialog any more: nothing can be said to the peer."""
         self._over = True
+
+    @property
+    def over(self) -> bool:
+        """Whether the peer is gone, or has been told that it is over."""
+        return self._over
 
     def close(self) -> None:
         """Hang up if nobody has, and give the port back."""
@@ -185,6 +212,7 @@ class Leg:
                 self._probed(408)
             case _:
                 pass
+        self._on_change()
 
     def _gone(self, status: CallStatus, reason: str) -> None:
         self._over = True
@@ -260,10 +288,18 @@ class Leg:
             case _:
                 pass
 
+    def _start_audio_at(self, at: float | None) -> None:
+        """Start the audio at that moment, seconds, monotonic; None: now."""
+        if at is None:
+            self._start_audio()
+            return
+        self._audio_at = at
+        self._starter = asyncio.get_running_loop().call_later(max(0.0, at - self._services.clock.now()), self._start_audio)
+
     def _start_audio(self) -> None:
         if self._starter:
             self._starter.cancel()
-            self._starter = None
+        self._starter = self._audio_at = None
         if self._media:
             self._media.start()
 
@@ -275,3 +311,4 @@ class Leg:
         if self.answered and due and not (self._over or self.held or self._probe):
             self._probe_at = now + self._services.config.quiet_probe_s
             self._probe = self._endpoint.do(lambda agent, now: agent.probe(self._state.sip.dialog, now=now))
+            self._on_change()

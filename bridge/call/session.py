@@ -9,6 +9,8 @@ Kept apart from the leg so that the rules of negotiation (who offers, when the a
 
 from __future__ import annotations
 
+from typing import Any
+
 from waitline.bridge.call.state import MediaFacts
 from waitline.bridge.sip import sdp
 from waitline.errors import SipError
@@ -25,6 +27,16 @@ class MediaSession:
         self._latch_any = latch_any
         self._offered: sdp.SessionDescription | None = None
         self.direction = "sendrecv"
+
+    def to_plain(self) -> dict[str, Any]:
+        """What is not in the facts, JSON-able: which way sound goes, and our offer that awaits its answer."""
+        return {"direction": self.direction, "offered": bytes(self._offered).decode() if self._offered else ""}
+
+    def restore(self, plain: dict[str, Any]) -> None:
+        """Go on from what ``to_plain`` gave."""
+        self.direction = plain["direction"]
+        offered = plain.get("offered")
+        self._offered = sdp.SessionDescription.parse(offered.encode()) if offered else None
 
     def answer(self, offer_body: bytes) -> bytes:
         """Take an offer and return the answer's body. Raises SipError (488 where no codec is common); then nothing has changed."""

@@ -14,6 +14,8 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
+from waitline.bridge.events import LeaveReason
+
 Progress = dict[str, Any]
 """What one verb has done so far; JSON-able; the keys are documented by the verb's runner."""
 
@@ -46,13 +48,16 @@ class Target:
     url: str
     method: str = "POST"
     params: tuple[tuple[str, str], ...] = ()
+    token: str = ""
+    """Says to the tenant that a repetition is one; given when it is to be asked, see ``Call.tokened``"""
 
     def to_plain(self) -> dict[str, Any]:
-        return {"url": self.url, "method": self.method, "params": [list(pair) for pair in self.params]}
+        return {"url": self.url, "method": self.method, "params": [list(pair) for pair in self.params], "token": self.token}
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Target:
-        return cls(url=plain["url"], method=plain["method"], params=tuple((k, v) for k, v in plain["params"]))
+        params = tuple((k, v) for k, v in plain["params"])
+        return cls(url=plain["url"], method=plain["method"], params=params, token=plain.get("token", ""))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,6 +84,8 @@ class SipFacts:
     username: str = ""
     headers: list[tuple[str, str]] = field(default_factory=list)
     """X- headers of the INVITE"""
+    rang: bool = False
+    """Whether the caller was sent a 180"""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,6 +99,7 @@ class MediaFacts:
     rtcp_port: int = 0
     local_sdp: str = ""
     remote_sdp: str = ""
+    """The peer's last description; before our answer the offer of its INVITE, "" where that had none"""
     codec: str = ""
     session_id: int = 0
     version: int = 0
@@ -123,6 +131,14 @@ class Script:
         return cls(**plain)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Departure:
+    """How a call left the queue it was in last."""
+
+    reason: LeaveReason
+    waited_s: float
+
+
 @dataclass(slots=True, kw_only=True)
 class CallState:
     """Everything a control process needs to go on with a call."""
@@ -150,8 +166,14 @@ class CallState:
     """Where the next document is being asked for, while none runs"""
     time_limit_s: int = 0
     """How long it may last from its answer; 0: for ever"""
-    cookies: dict[str, Any] = field(default_factory=dict)
+    interruption: dict[str, Any] | None = None
+    """What is to end the verb that runs, in plain form, until it has been heeded"""
+    left: Departure | None = None
+    """How it left a queue, until its Enqueue has told the tenant"""
+    cookies: list[dict[str, Any]] = field(default_factory=list)
     callback_sequence: int = 0
+    requests: int = 0
+    """How many requests to the tenant were given a token"""
 
     def to_plain(self) -> dict[str, Any]:
         """Return a JSON-able record of everything. Shares what it can with the state: write it before the state changes again."""
@@ -163,6 +185,7 @@ class CallState:
             plain[name] = _shallow(plain[name])
         plain["script"] = self.script.to_plain() if self.script else None
         plain["here"] = self.here.to_plain() if self.here else None
+        plain["left"] = [self.left.reason.value, self.left.waited_s] if self.left else None
         return plain
 
     @classmethod
@@ -179,6 +202,8 @@ class CallState:
         values["media"] = MediaFacts(**values["media"])
         values["script"] = Script.from_plain(values["script"]) if values["script"] else None
         values["here"] = Target.from_plain(values["here"]) if values["here"] else None
+        left = values.get("left")
+        values["left"] = Departure(reason=LeaveReason(left[0]), waited_s=left[1]) if left else None
         return cls(**values)
 
 

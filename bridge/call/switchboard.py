@@ -1,7 +1,7 @@
 """All live calls by identifier, and what REST may do to one.
 
-Nothing here waits for a call: an operation decides at once (is it live, is it the front of its queue), interrupts the call, and returns;
-what the interruption sets in motion is the call's own business.
+Nothing here waits for a call: an operation decides at once (is it live, is it the front of its queue), interrupts the call, and returns
+when that is kept, so that a control process that goes on does it too; what the interruption sets in motion is the call's own business.
 """
 
 from __future__ import annotations
@@ -78,12 +78,12 @@ class Switchboard:
 
     async def redirect(self, call_sid: str, *, url: str, method: str) -> None:
         """Run the document at ``url`` on the call. Raises ApiError 21220 where it is not in progress."""
-        self._interrupt(call_sid, Redirected(target=Target(url=url, method=method)))
+        await self._interrupt(call_sid, Redirected(target=Target(url=url, method=method)))
 
     async def run_document(self, call_sid: str, twiml: str) -> None:
         """Run an inline document on the call. Raises DocumentError where it cannot be run, ApiError 21220 where the call is not live."""
         self._check(twiml)
-        self._interrupt(call_sid, Redirected(inline=twiml))
+        await self._interrupt(call_sid, Redirected(inline=twiml))
 
     async def adjust(self, call_sid: str, changes: Changes) -> None:
         """Change what outlives the call's document. Raises ApiError 21220 where it is not live."""
@@ -97,10 +97,12 @@ class Switchboard:
         application.status_callback_method = changes.status_callback_method or application.status_callback_method
         if changes.time_limit_s is not None:
             call.limit_time(changes.time_limit_s)
+        call.touch()
+        await call.kept()
 
     async def hangup(self, call_sid: str) -> None:
         """End the call. Raises ApiError 21220 where it is not live."""
-        self._interrupt(call_sid, Ended(status=CallStatus.COMPLETED, reason="ended-by-tenant", by_peer=False))
+        await self._interrupt(call_sid, Ended(status=CallStatus.COMPLETED, reason="ended-by-tenant", by_peer=False))
 
     async def dequeue(self, queue_sid: str, call_sid: str | Literal["Front"], *, url: str, method: str) -> MemberView:
         """Take a member out of its queue and run ``url`` on its call; returns the member as it was. Raises ApiError 20404."""
@@ -115,7 +117,7 @@ class Switchboard:
             raise ApiError(f"No member {call_sid} is waiting in queue {queue_sid}", status=404, code=20404)
         return found
 
-    def _interrupt(self, call_sid: str, interruption: Interruption) -> None:
+    async def _interrupt(self, call_sid: str, interruption: Interruption) -> None:
         call = self.live(call_sid)
         if call is None:
             raise not_in_progress()
@@ -123,6 +125,7 @@ class Switchboard:
         reason = LeaveReason.HANGUP if isinstance(interruption, Ended) else LeaveReason.REDIRECTED
         self._queues.leave(CallSid(call_sid), reason)
         call.interrupt(interruption)
+        await call.kept()
 
 
 def not_in_progress() -> ApiError:

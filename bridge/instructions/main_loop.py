@@ -32,7 +32,7 @@ async def run(call: Call, start: Target | Script | DocumentFailure, interpreter:
             script = await _script(call, here)
         except DocumentFailure as failure:
             return await _apologise(call, failure)
-        call.state.script, call.state.here = script, None
+        call.go_to(script)
         outcome = await interpreter.run(call, script, Scope(interpreter=interpreter, context=Context.MAIN, url=script.url))
         match outcome:
             case GoTo():
@@ -70,8 +70,8 @@ async def _fall_back(call: Call, failure: DocumentFailure) -> Script:
 
 
 async def _ask(call: Call, target: Target) -> Script:
-    call.state.script, call.state.here = None, target
-    call.touch()
+    target = target if target.token else call.tokened(target)
+    call.go_to(target)
     return await fetching.fetch(call, target, Context.MAIN)
 
 

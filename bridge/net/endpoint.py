@@ -80,6 +80,8 @@ class SipEndpoint:
         self._wire_local: Address = ("", 0)
         self._numbers = itertools.count(1)
         self._routes: dict[tuple[int, str], str] = {}
+        self.connections: set[int] = set()
+        """TCP connections of a process before this one that go on here"""
 
     # --- what is attached
 

@@ -3,6 +3,9 @@
 One task a call, owned by the server. It makes the call's state, has it durable before the caller hears anything of us (100), settles the
 sound before the tenant is asked (488 and 503 cost no webhook), rings while the tenant is asked, and runs documents until the call is over.
 However it ends, ``_finish`` says goodbye, writes the record and tells the tenant.
+
+A call that a control process before this one served goes the same way from where it was (``resume``); what was done already is not done
+again, or has no effect where it is.
 """
 
 from __future__ import annotations
@@ -85,13 +88,23 @@ class Attendant:
         structlog.contextvars.bind_contextvars(call=call.sid, account=call.state.account_sid)
         call.limit_time(call.state.time_limit_s)
         try:
-            outcome = await self._run_documents(call)
+            outcome = await self._go_on(call)
         except BaseException:
             await self._finish(call, Ended(status=CallStatus.FAILED, reason="internal-error", by_peer=False))
             raise
         await self._finish(call, outcome)
 
+    async def _go_on(self, call: Call) -> Ended:
+        if not call.leg.answered and not call.over:
+            if not call.leg.has_media:
+                call.leg.renew()
+            refusal = await self._alert(call)
+            if refusal is not None:
+                return refusal
+        return await self._run_documents(call, begun=True)
+
     async def _serve(self, call: Call, request: Request) -> Ended:
+        call.leg.prepare(request.body)
         call.record()
         try:
             await self._services.keeper.durable()
@@ -99,9 +112,13 @@ class Attendant:
             log.error("a call cannot be kept", why=str(error))
             call.leg.refuse(503, headers=RETRY_AFTER)
             return Ended(status=CallStatus.FAILED, reason="not-durable", by_peer=False)
-        self._endpoint.do(lambda agent, now: agent.provisional(call.state.sip.dialog, 100, now=now))
+        return await self._alert(call) or await self._run_documents(call)
+
+    async def _alert(self, call: Call) -> Ended | None:
+        """From the INVITE that is durable to the 180, as far as it has not gone that way already; the end where it cannot."""
+        self._endpoint.do(lambda agent, now: agent.trying(call.state.sip.dialog, now=now))
         try:
-            await call.leg.open(request.body)
+            await call.leg.open()
         except MediaUnavailable as error:
             log.warning("no media for a call", why=str(error))
             call.leg.refuse(503, headers=RETRY_AFTER)
@@ -110,14 +127,19 @@ class Attendant:
             call.leg.refuse(error.status)
             return Ended(status=CallStatus.FAILED, reason=f"refused-{error.status}", by_peer=False)
         call.leg.ring()
-        call.limit_ringing(self._services.config.ringing_timeout_s)
-        return await self._run_documents(call)
+        ringing_s = (self._services.clock.utc() - call.state.created_at).total_seconds()
+        call.limit_ringing(self._services.config.ringing_timeout_s - ringing_s)
+        return None
 
-    async def _run_documents(self, call: Call) -> Ended:
-        """Run what the voice URL says, and what interruptions want instead, until the call is to end."""
+    async def _run_documents(self, call: Call, *, begun: bool = False) -> Ended:
+        """Run what the voice URL says, and what interruptions want instead, until the call is to end.
+
+        ``begun``: by a control process before this one.
+        """
         here = call.state.script or call.state.here or _start(call)
         while True:
-            outcome = await call.interruptible(main_loop.run(call, here, self._interpreter))
+            outcome = await call.interruptible(main_loop.run(call, here, self._interpreter), begun=begun)
+            begun = False
             match outcome:
                 case Ended():
                     return outcome
@@ -125,6 +147,8 @@ class Attendant:
                     return self._hang_up(call, outcome)
                 case Redirected():
                     here = outcome.target or _inline(call, outcome.inline)
+                    if not isinstance(here, DocumentFailure):
+                        call.go_to(here)
 
     def _hang_up(self, call: Call, outcome: HangUp) -> Ended:
         if call.leg.answered or not outcome.reject:

@@ -7,7 +7,10 @@ them, and settles every difference by a rule that has a name, with a line in the
 ``call-goes-on``            kept and its leg is there: its documents run on from where they were
 ``leg-without-call``        the leg is closed
 ``call-without-leg``        its caller hears nothing any more: it is ended, with a BYE where there is a dialog, and its callbacks
-``unanswered-call``         its INVITE was being decided: ended; the caller is told to try again
+``early-call-goes-on``      its INVITE was being decided, or it rang: it goes on from there, over a new leg where no worker has its own
+``call-was-over``           its end was kept and not settled: it is ended now, for the reason that was kept, with its callbacks
+``call-without-dialog``     the record holds none: nothing can be said to the peer; ended, with its callbacks
+``farewell``                a call that was over and whose peer may not know: its BYE, or its last word, goes on until SIP gives up
 ``claim-was-bridged``       both legs relay under the claim: confirmed, the talk goes on
 ``claim-came-to-nothing``   not bridged: the member is back at its own place
 ``talk-is-over``            a conversation one of whose legs relays no more: both sides go on with their documents
@@ -16,7 +19,8 @@ them, and settles every difference by a rule that has a name, with a line in the
 ``callback-again``          a request that may not have arrived: sent again with the same token
 ==========================  ==========================================================================================
 
-It runs before the sockets are read, so nobody can ask for what is not settled.
+It runs before the sockets are read, so nobody can ask for what is not settled. For 32 s after it a BYE for a dialog that nobody knows is
+answered 200: it may repeat one that the process before had answered.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ from waitline.bridge.call import callbacks
 from waitline.bridge.call.call import Call
 from waitline.bridge.call.conversation import Conversation
 from waitline.bridge.call.interruption import Ended
-from waitline.bridge.call.keeping import CALL, CALLBACK, CONVERSATION, MEMBER, VERSION
+from waitline.bridge.call.keeping import CALL, CALLBACK, CONVERSATION, FAREWELL, FAREWELL_S, MEMBER, VERSION
 from waitline.bridge.call.services import Background, Services
 from waitline.bridge.call.state import CallState, CallStatus
 from waitline.bridge.call.switchboard import Switchboard
@@ -44,11 +48,10 @@ from waitline.bridge.router.attendant import Attendant
 from waitline.bridge.sids import AccountSid, CallSid, QueueSid
 from waitline.bridge.sip.flow import Flow
 from waitline.bridge.store.records import LiveState
-from waitline.errors import BridgeError
 from waitline.media.messages import LegState
 
 LOST = Ended(status=CallStatus.COMPLETED, reason="media-lost", by_peer=False)
-UNDECIDED = Ended(status=CallStatus.FAILED, reason="platform-restarted", by_peer=False)
+UNKNOWN = Ended(status=CallStatus.COMPLETED, reason="dialog-lost", by_peer=False)
 
 log = structlog.get_logger(__name__)
 
@@ -81,11 +84,15 @@ class Recovery:
     async def run(self) -> int:
         """Settle everything; returns how many calls go on."""
         store = self._services.store
-        kept = await store.live_states(CALL)
+        kept, farewells = await store.live_states(CALL), await store.live_states(FAREWELL)
         if kept:
             await self._survey()
+        if kept or farewells:
+            self._endpoint.do(lambda agent, now: agent.grace(now + FAREWELL_S))
         for record in kept:
             self._each(record, self._revive)
+        for record in farewells:
+            self._each(record, self._say_farewell)
         self._restore_queues(await store.live_states(MEMBER))
         for record in await store.live_states(CONVERSATION):
             self._each(record, self._restore_talk)
@@ -103,6 +110,11 @@ class Recovery:
         except Exception:
             log.exception("recovery", rule="record-cannot-be-read", kind=record.kind, key=record.key)
             self._services.keeper.drop(record.kind, record.key)
+
+    def _say_farewell(self, record: LiveState) -> None:
+        log.info("recovery", rule="farewell", dialog=record.key)
+        self._endpoint.do(lambda agent, now: agent.restore(record.data, now, connections=self._endpoint.connections))
+        self._services.keeper.drop_later(FAREWELL, record.key)
 
     def _call_back(self, record: LiveState) -> None:
         log.info("recovery", rule="callback-again", url=record.data["target"]["url"])
@@ -122,38 +134,41 @@ class Recovery:
             log.error("recovery", rule="call-of-another-version", call=record.key, version=record.version)
             self._services.keeper.drop(CALL, record.key)
             return
-        state = CallState.from_plain(record.data["state"])
-        call = Call(state, self._services, self._endpoint, _flow(record.data["leg"]["flow"]))
-        known = self._adopt_dialog(call, record.data["dialog"])
+        plain = record.data
+        state = CallState.from_plain(plain["state"])
+        call = Call(state, self._services, self._endpoint, Flow.from_plain(plain["leg"]["flow"]))
         worker, leg = self._found.legs.pop(state.media.leg, (0, None))
-        media = self._services.plane.adopt(worker, leg) if leg is not None else self._services.plane.lost(state.media.leg)
-        call.leg.adopt(media, record.data["leg"])
-        if not known:
-            call.leg.abandon()
+        over = state.interruption is not None and "status" in state.interruption
+        if leg is not None or call.leg.answered or over:
+            media = self._services.plane.adopt(worker, leg) if leg is not None else self._services.plane.lost(state.media.leg)
+            call.leg.adopt(media, plain["leg"])
         self._switchboard.add(call)
-        self._judge(call, known=known, heard=leg is not None)
+        if not self._restore_dialog(plain["dialog"]):
+            call.leg.abandon()
+        call.revive(plain.get("digits", ""))
+        self._judge(call, heard=leg is not None)
 
-    def _judge(self, call: Call, *, known: bool, heard: bool) -> None:
-        if not known or not call.leg.answered:
-            rule, end = "unanswered-call", UNDECIDED
-        elif not heard:
-            rule, end = "call-without-leg", LOST
+    def _judge(self, call: Call, *, heard: bool) -> None:
+        if isinstance(call.interruption, Ended):
+            self._end(call, "call-was-over", call.interruption)
+        elif call.leg.over:
+            self._end(call, "call-without-dialog", UNKNOWN)
+        elif call.leg.answered and not heard:
+            self._end(call, "call-without-leg", LOST)
         else:
-            log.info("recovery", rule="call-goes-on", call=call.sid)
+            log.info("recovery", rule="call-goes-on" if call.leg.answered else "early-call-goes-on", call=call.sid)
             self._found.going_on.append(call)
-            return
+
+    def _end(self, call: Call, rule: str, end: Ended) -> None:
         log.warning("recovery", rule=rule, call=call.sid)
         self._found.ending.append((call, end))
 
-    def _adopt_dialog(self, call: Call, plain: dict[str, Any] | None) -> bool:
-        """Tell the user agent of the dialog; False where there is none to go on with."""
+    def _restore_dialog(self, plain: dict[str, Any] | None) -> bool:
+        """Tell the user agent of the leg; False where there is no dialog to go on with. Its events find the call from now on."""
         if plain is None:
             return False
-        try:
-            self._endpoint.do(lambda agent, now: agent.restore(plain, now))
-        except BridgeError:
-            return False
-        return True
+        self._endpoint.do(lambda agent, now: agent.restore(plain, now, connections=self._endpoint.connections))
+        return "dialog" in plain or "call_id" in plain
 
     def _close_strangers(self) -> None:
         for worker, leg in self._found.legs.values():
@@ -237,8 +252,3 @@ class Recovery:
         for call, end in self._found.ending:
             call.interrupt(end)
             self._owner.spawn(self._attendant.resume(call), name=f"call {call.sid}")
-
-
-def _flow(plain: list[Any]) -> Flow:
-    transport, local, remote, connection = plain
-    return Flow(transport, (local[0], local[1]), (remote[0], remote[1]), connection)

@@ -298,6 +298,12 @@ class Session:
         content = [*self._contact_for(headers), *_typed(headers, body)] if status > 100 else list(headers)
         server.provisional(status, content, body, now)
 
+    def trying(self, now: float) -> None:
+        """A 100 to the INVITE that forms the dialog, if nothing was said to it yet."""
+        server = self._settable()
+        if not server.transaction.last:
+            server.provisional(100, (), b"", now)
+
     def answer(self, body: bytes, headers: HeaderList, now: float) -> None:
         """The 200 to the INVITE that forms the dialog."""
         server = self._settable()

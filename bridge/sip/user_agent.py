@@ -260,6 +260,11 @@ class UserAgent:
         if session := self._context.sessions.get(dialog):
             session.provisional(status, headers, body, now)
 
+    def trying(self, dialog: str, now: float) -> None:
+        """Send 100 to the INVITE, unless it has been told something already."""
+        if session := self._context.sessions.get(dialog):
+            session.trying(now)
+
     def answer(self, dialog: str, body: bytes, now: float, *, contact: str = "", headers: HeaderList = ()) -> None:
         """Accept the INVITE with 200 and our session description. ``contact`` replaces the default one, the flow's local address."""
         if session := self._context.sessions.get(dialog):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import struct
 
 import pytest
 from harness import audio
@@ -47,6 +48,20 @@ def stage(shared_platform):
         stage = Stage(shared_platform, phone)
         yield stage
         assert stage.warnings() == []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def long_calls(shared_platform):
+    """Calls over UDP and over TCP that begin before the first test here, and nobody hangs up."""
+    tenant = shared_platform.tenant()
+    number = shared_platform.fresh_number(tenant.answers("/voice", "<Response><Enqueue>the patient</Enqueue></Response>"))
+    phones = [SipPhone(server=shared_platform.sip, user=f"patient-{transport}", transport=transport) for transport in ("udp", "tcp")]
+    calls = [phone.invite(number) for phone in phones]
+    for call in calls:
+        call.answered()
+    yield calls
+    for phone in phones:
+        phone.close()
 
 
 def seconds_of_tone(pcm):
@@ -249,3 +264,20 @@ def test_dial_an_empty_queue_gives_up_in_time_and_an_unknown_one_at_once(stage):
     results = [(told.params["DequeueResult"], told.params["DialCallStatus"]) for told in stage.tenant.requests("/done")]
     assert results == [("queue-empty", "no-answer"), ("queue-not-found", "failed")]
     assert not audio.is_silent(call.ear.sound())  # the ringing tone
+
+
+def test_a_call_outlives_every_timer_of_its_invite(long_calls):
+    for call in long_calls:
+        call.ear.wait_until(lambda ear: ear.packets[-1].at - ear.packets[0].at > 33, 35)  # timers B, F, H: 32 s
+        assert call.phone.count(lambda message: message.method == "BYE") == 0
+        assert call.final(call.send("OPTIONS")).status == 200
+
+
+def test_our_reports_count_the_packets_we_sent(long_calls):
+    ear = long_calls[0].ear
+    sent = [data for data in ear.rtcp if data[1] == 200]  # sender reports
+    assert len(sent) >= 3
+    ssrc, *_, packets, octets = struct.unpack_from("!6I", sent[-1], 4)
+    assert ssrc == ear.packets[0].ssrc
+    assert packets == pytest.approx(len(ear.packets), abs=400)  # it is at most some seconds old
+    assert octets == packets * 160

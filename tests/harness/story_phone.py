@@ -133,11 +133,15 @@ class Phone:
         return await self.holds("sendrecv", within=within)
 
     async def _reinvites(self, within: float) -> Message:
-        self._offered = True
-        number = self.send("INVITE", body=self.offer())
-        response = await self.gets(lambda m: m.status >= 200 and m.cseq == number and m.method == "INVITE", within=within)
+        response = await self.offers(self.offer(), within=within)
         assert response.status == 200, response.start
         return response
+
+    async def offers(self, body: str, *, within: float = 5.0) -> Message:
+        """Re-INVITE with that description, or, where it is empty, for one of the platform's; returns the final response."""
+        self._offered = bool(body)
+        number = self.send("INVITE", body=body)
+        return await self.gets(lambda m: m.status >= 200 and m.cseq == number and m.method == "INVITE", within=within)
 
     # --- hearing
 

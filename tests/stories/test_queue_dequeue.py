@@ -423,6 +423,25 @@ def test_an_unknown_queue_is_told_at_once(name: str) -> None:
     play(story)
 
 
+@pytest.mark.parametrize(
+    ("noun", "code", "told"),
+    [("+15550123", 13223, {}), (f"<Queue>{'x' * 65}</Queue>", 14213, {"DequeueResult": "queue-not-found"})],
+    ids=["a number", "a long name"],
+)
+def test_a_dial_that_cannot_be_run_is_told_as_failed(noun: str, code: int, told: dict[str, str]) -> None:
+    async def story(story: Story) -> None:
+        story.tenant.runs_a_desk()
+        story.tenant.on("/agent", f"<Dial action='/agent-done'>{noun}</Dial>")
+        agent = story.phone("bob")
+        await agent.calls(AGENTS)
+        asked = await story.tenant.asked("/agent-done")
+        assert results(asked) == {"DialCallStatus": "failed", "DialBridged": "false", **told}
+        assert code in await story.codes()
+        await agent.hears(900)
+
+    play(story)
+
+
 def test_another_accounts_queue_is_unknown_by_sid_and_by_name() -> None:
     async def story(story: Story) -> None:
         other = await story.opens_account("tenant b")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
+from harness.sip_message import sdp
 from harness.story import AGENTS, NUMBER, Story, play
 from harness.story_ear import MUSIC, SILENCE
 from harness.story_tenant import DEFAULT, Answer, Asked, enqueue, say, spoken, wav
@@ -335,6 +336,38 @@ def test_a_caller_who_leaves_the_offer_to_us_hears_its_wait_application() -> Non
         caller.dials(NUMBER, offer=False)
         await caller.is_answered()
         await caller.hears(400)
+
+    play(story)
+
+
+def test_a_caller_who_asks_for_a_fresh_offer_hears_on() -> None:
+    async def story(story: Story) -> None:
+        story.tenant.on("/voice", enqueue())
+        story.tenant.on("/wait", say(400, seconds=5))
+        caller = await story.caller_waits("alice")
+        await caller.hears(400)
+        response = await caller.offers("")
+        assert (response.status, bool(response.body)) == (200, True)
+        now = story.now()
+        await story.passes(40)
+        assert caller.heard(since=now).longest_silence_s <= 0.1
+        assert story.members() == [story.sid_of(caller)]
+
+    play(story)
+
+
+def test_an_offer_that_cannot_be_taken_changes_nothing() -> None:
+    async def story(story: Story) -> None:
+        story.tenant.on("/voice", enqueue())
+        story.tenant.on("/wait", say(400, seconds=5))
+        caller = await story.caller_waits("alice")
+        await caller.hears(400)
+        response = await caller.offers(sdp(caller.host, 43000, codecs="9"))
+        assert response.status == 488
+        now = story.now()
+        await story.passes(40)
+        assert caller.heard(since=now).longest_silence_s <= 0.1
+        assert story.members() == [story.sid_of(caller)]
 
     play(story)
 

@@ -77,3 +77,21 @@ def test_callers_wait_on_with_their_music_and_places_when_control_is_killed(desk
         agent.answered()
         agent.talk(audio.tone(1000, 5.0), loop=True)
         callers[0].ear.wait_for_tone(1000)
+
+
+def test_callers_wait_on_through_an_upgrade(desk: Platform) -> None:
+    with SipPhone(server=desk.sip) as phone:
+        callers = [phone.invite("+15550100") for _ in range(2)]
+        for caller in callers:
+            caller.answered()
+            caller.ear.wait_for_tone(440)
+        old = control_of(desk)
+        done = desk.serve.command("upgrade")
+        assert done.returncode == 0, done.stderr
+        assert control_of(desk) != old
+        for caller in callers:
+            caller.ear.hear(2.0)
+        assert max(longest_gap(caller) for caller in callers) < LONGEST_GAP_S
+        queue = desk.client.queues.list()[0]
+        assert len(desk.client.queues(queue.sid).members.list()) == 2
+        assert not phone.count(lambda message: message.method == "BYE" and not message.status)

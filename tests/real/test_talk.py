@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from harness import audio
+from harness import audio, sip_message
 from harness.rtp_ear import RtpEar
 from harness.sip_phone import SipPhone
 
@@ -121,6 +121,23 @@ def test_no_common_codec_is_488_and_costs_no_webhook(desk, phone):
     caller = phone().invite(desk.callers, codecs="3")
     assert caller.refused().status == 488
     assert desk.tenant.requests("/voice") == []
+
+
+def test_a_caller_that_offers_nothing_hears_us_after_its_answer(desk, phone):
+    caller = phone().invite(desk.callers, body="")
+    response = caller.answered(ack=False)
+    caller.ack(response, body=caller.offer())
+    hears(caller, WAIT)
+
+
+def test_a_caller_behind_a_router_is_sent_sound_where_its_own_comes_from(desk, phone):
+    """Its description names a port that the router does not know."""
+    with RtpEar(seed=7) as named:
+        caller = phone().invite(desk.callers, body=sip_message.sdp(named.host, named.port))
+        caller.answered()
+        caller.talk(audio.tone(CALLER, 1.0), loop=True)
+        hears(caller, WAIT)
+        named.wait_for_silence(0.2)
 
 
 # While the caller waits

@@ -72,6 +72,33 @@ def test_the_signature_is_of_that_accounts_token_alone(shared_platform, tenant, 
     assert not RequestValidator("0" * 32).validate(request.url, request.params, signature)
 
 
+def test_a_sub_accounts_requests_are_signed_with_its_own_token(shared_platform, tenant, phone):
+    sub = shared_platform.client.api.accounts.create(friendly_name="branch")
+    url, number = tenant.answers("/voice", HANG_UP), f"+{next(shared_platform.numbers)}"
+    shared_platform.client_for(sub.sid, sub.auth_token).incoming_phone_numbers.create(phone_number=number, voice_url=url)
+    call = phone.invite(number)
+    call.answered()
+    call.hung_up()
+    (request,) = tenant.requests("/voice")
+    assert request.params["AccountSid"] == sub.sid
+    assert RequestValidator(sub.auth_token).validate(request.url, request.params, request.headers["X-Twilio-Signature"])
+
+
+def test_a_numbers_application_decides_over_its_own_urls(shared_platform, tenant, phone):
+    application = shared_platform.client.applications.create(
+        friendly_name="ivr",
+        voice_url=tenant.answers("/application", HANG_UP),
+        voice_method="GET",
+        status_callback=tenant.base_url + "/ended",
+    )
+    number = shared_platform.fresh_number(tenant.answers("/voice", HANG_UP), voice_application_sid=application.sid)
+    call = phone.invite(number)
+    call.answered()
+    call.hung_up()
+    tenant.wait_for("/ended")
+    assert [(request.path, request.method) for request in tenant.requests()] == [("/application", "GET"), ("/ended", "POST")]
+
+
 def test_the_first_request_says_who_calls_whom(shared_platform, tenant, phone):
     number = shared_platform.fresh_number(tenant.answers("/voice", HANG_UP))
     call = phone.invite(number, headers=[("X-Order", "7 of 9")])
@@ -133,6 +160,7 @@ FAILURES = {
     "not XML": ("<Response><Say>", "", 12100),
     "another root": ("<html/>", "", 12102),
     "no document": (Answer("%PDF-1.4", content_type="application/pdf"), "", 12300),
+    "deeply nested": ("<Response>" + "<Say>" * 4000 + "</Say>" * 4000 + "</Response>", "", 12100),
     "a declared entity": ("<!DOCTYPE r [<!ENTITY e 'x'>]><Response><Say>&e;</Say></Response>", "", 12100),
 }
 

@@ -112,14 +112,18 @@ class Call:
             self.services.queues.leave(CallSid(self.sid), what.leaves_as)
         self._interrupted.set()
 
-    def revive(self, digits: str) -> None:
-        """Take up what a control process before this one kept: an interruption that was not heeded, keys that nobody took, cookies."""
+    def revive(self, digits: str) -> Ended | None:
+        """Take up what a control process before this one kept: keys that nobody took, cookies, a redirection, which is to be heeded now.
+
+        Returns the end that is to be heeded when the queues have been restored.
+        """
         for digit in digits:
             self.digits.put(digit)
         self.services.webhooks.restore_cookies(self.sid, self.state.cookies)
         pending = interruption.from_plain(self.state.interruption)
-        if pending is not None:
+        if isinstance(pending, Redirected):
             self.interrupt(pending)
+        return pending if isinstance(pending, Ended) else None
 
     async def unless_interrupted(self) -> None:
         """Begin nothing where an interruption is about to be heard: it cancels who waits here."""
@@ -239,7 +243,7 @@ class Call:
 
     def notify_later(self, target: Target, *, status: CallStatus | None = None) -> None:
         """Request a URL whose reply nobody needs (an action of a call that is gone), in the background, at least once."""
-        full = Target(url=target.url, method=target.method, params=self.variables(target.params, status=status))
+        full = replace(target if target.token else self.tokened(target), params=self.variables(target.params, status=status))
         callbacks.send(self.services, account_sid=self.state.account_sid, call_sid=self.sid, target=full)
 
     def problem(self, code: int, message: str, *, log: int = notifications.ERROR, target: Target | None = None, body: str = "") -> None:

@@ -17,8 +17,8 @@ from waitline.errors import WebhookError
 
 
 def send(services: Services, *, account_sid: str, call_sid: str, target: Target) -> None:
-    """Send in the background; ``target.params`` are all the parameters."""
-    token = services.sids.new("")
+    """Send in the background; ``target.params`` are all the parameters. A target that was being asked already keeps its token."""
+    token = target.token or services.sids.new("")
     plain = {"account": account_sid, "call": call_sid, "target": target.to_plain()}
     services.keeper.keep(CALLBACK, token, plain)
     services.background.spawn(_deliver(services, token, account_sid, call_sid, target), name=f"callback {target.url}")

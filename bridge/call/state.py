@@ -50,14 +50,17 @@ class Target:
     params: tuple[tuple[str, str], ...] = ()
     token: str = ""
     """Says to the tenant that a repetition is one; given when it is to be asked, see ``Call.tokened``"""
+    owed: bool = False
+    """A result that the tenant is told even where the call ends meanwhile and nobody needs the reply"""
 
     def to_plain(self) -> dict[str, Any]:
-        return {"url": self.url, "method": self.method, "params": [list(pair) for pair in self.params], "token": self.token}
+        plain = {"url": self.url, "method": self.method, "token": self.token, "owed": self.owed}
+        return plain | {"params": [list(pair) for pair in self.params]}
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Target:
         params = tuple((k, v) for k, v in plain["params"])
-        return cls(url=plain["url"], method=plain["method"], params=params, token=plain.get("token", ""))
+        return cls(**(plain | {"params": params}))
 
 
 @dataclass(slots=True, kw_only=True)

@@ -6,11 +6,13 @@ that there was an error, and the call ends (platform contract 4.5).
 
 from __future__ import annotations
 
+import asyncio
+
 import structlog
 
 from waitline.bridge.call.call import Call
 from waitline.bridge.call.sound import Program
-from waitline.bridge.call.state import Script, Target
+from waitline.bridge.call.state import CallStatus, Script, Target
 from waitline.bridge.instructions import fetching
 from waitline.bridge.instructions.contexts import Context
 from waitline.bridge.instructions.fetching import DocumentFailure
@@ -72,7 +74,12 @@ async def _fall_back(call: Call, failure: DocumentFailure) -> Script:
 async def _ask(call: Call, target: Target) -> Script:
     target = target if target.token else call.tokened(target)
     call.go_to(target)
-    return await fetching.fetch(call, target, Context.MAIN)
+    try:
+        return await fetching.fetch(call, target, Context.MAIN)
+    except asyncio.CancelledError:
+        if target.owed and call.over:  # whether the tenant has been told is not known: it is told again, with the same token
+            call.notify_later(target, status=CallStatus.COMPLETED)
+        raise
 
 
 def fallback_target(call: Call, failure: DocumentFailure, url: str) -> Target:

@@ -12,8 +12,9 @@ seconds.
 Documents of sound are asked for ahead, so that their first sound is joined to the last one of the document before it: one second plus
 what a fetch took lately before the end, with the values of that moment. Never past a Redirect, a Gather or a Leave.
 
-Progress: ``begun`` once there is sound; ``script`` the document that runs; ``outage`` while the application fails: ``since`` (seconds,
-monotonic), the ``url`` that failed first, whether it ``fell_back``.
+Progress: ``begun`` once there is sound; ``script`` the document that runs, ``target`` the one it leads to where that is not ``waitUrl``;
+``ahead`` the one asked for ahead; ``asking`` the URL and token of a request that is under way; ``outage`` while the application fails:
+``since`` (seconds, monotonic), the ``url`` that failed first, whether it ``fell_back``.
 """
 
 from __future__ import annotations
@@ -89,10 +90,11 @@ class WaitState:
                 await stop(self._ahead)
 
     async def _loop(self) -> LeaveQueue | HangUp:
-        target, script = self._wait, self._stored()
+        target, script = self._stored_target(), self._stored("script")
         while True:
             script = script or await self._next_script(target)
             self._progress["script"] = script
+            self._progress.pop("ahead", None)
             outcome = await self._interpreter.run(self._call, script, self._scope(script))
             self._progress.pop("script", None)
             script = None
@@ -103,10 +105,15 @@ class WaitState:
                     target = outcome.target
                 case _:
                     target = self._wait
+            self._progress["target"] = None if target is self._wait else target.to_plain()
 
-    def _stored(self) -> Script | None:
-        stored = self._progress.get("script")  # a plain record where another control process wrote it
+    def _stored(self, name: str) -> Script | None:
+        stored = self._progress.get(name)  # a plain record where another control process wrote it
         return Script.from_plain(stored) if isinstance(stored, dict) else stored
+
+    def _stored_target(self) -> Target:
+        stored = self._progress.get("target")
+        return Target.from_plain(stored) if stored else self._wait
 
     def _scope(self, script: Script) -> Scope:
         return Scope(
@@ -155,7 +162,7 @@ class WaitState:
     async def _take_ahead(self, target: Target) -> Script | None:
         ahead, self._ahead = self._ahead, None
         if ahead is None:
-            return None
+            return self._stored("ahead") if target is self._wait else None
         if target is not self._wait:
             await stop(ahead)
             return None
@@ -216,21 +223,33 @@ class WaitState:
         values = self._variables()
         names = {name for name, _ in values}  # a fallback's request repeats the failed one's, which had values of its moment
         kept = (pair for pair in target.params if pair[0] not in names)
-        with_values = Target(url=target.url, method=target.method, params=(*kept, *values))
-        script = await fetching.fetch(self._call, with_values, Context.WAIT)
+        with_values = Target(url=target.url, method=target.method, params=(*kept, *values), token=self._token(target))
+        try:
+            script = await fetching.fetch(self._call, with_values, Context.WAIT)
+        finally:
+            self._progress["asking"] = None
         self._pace.took(self._clock.now() - begun)
         return script
+
+    def _token(self, target: Target) -> str:
+        """The request's token: the one it had where a control process before this one ended while it was under way."""
+        url, token = self._progress.get("asking") or ("", "")
+        if url != target.url:
+            token = self._call.tokened(target).token
+            self._progress["asking"] = [target.url, token]
+        return str(token)
 
     # Asking ahead
 
     def _think_ahead(self, playing: Playing) -> None:
-        if playing.ends_at is not None and self._ahead is None:
+        if playing.ends_at is not None and self._ahead is None and not self._progress.get("ahead"):
             self._ahead = asyncio.create_task(self._ask_ahead(playing), name=f"wait document of {self._call.sid}, ahead")
 
     async def _ask_ahead(self, playing: Playing) -> Script:
         assert playing.ends_at is not None
         await asyncio.sleep(max(0.0, playing.ends_at - AHEAD_S - self._pace.recent_s - self._clock.now()))
-        script = await self._attempt(self._wait)
+        script = self._progress["ahead"] = await self._attempt(self._wait)
+        self._call.touch()
         verbs = Document.from_plain(script.document).verbs
         if verbs and isinstance(verbs[0], SOUNDS):
             scope = self._scope(script)

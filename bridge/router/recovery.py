@@ -145,12 +145,11 @@ class Recovery:
         self._switchboard.add(call)
         if not self._restore_dialog(plain["dialog"]):
             call.leg.abandon()
-        call.revive(plain.get("digits", ""))
-        self._judge(call, heard=leg is not None)
+        self._judge(call, call.revive(plain.get("digits", "")), heard=leg is not None)
 
-    def _judge(self, call: Call, *, heard: bool) -> None:
-        if isinstance(call.interruption, Ended):
-            self._end(call, "call-was-over", call.interruption)
+    def _judge(self, call: Call, end: Ended | None, *, heard: bool) -> None:
+        if end is not None:
+            self._end(call, "call-was-over", end)
         elif call.leg.over:
             self._end(call, "call-without-dialog", UNKNOWN)
         elif call.leg.answered and not heard:

@@ -4,7 +4,7 @@ The place of the caller is claimed, not taken: it is the caller's until the work
 this call waits on for the next one with the ticket it has, at its own place among the waiting agents, within the same timeout.
 
 Progress: ``queue``; ``ticket`` among the waiting agents; ``until`` (seconds, monotonic) when it gives up; then what the action is told:
-``result``, ``status``, ``caller``, ``caller_waited_s``, ``talked_s``.
+``result``, ``status``, ``caller``, ``caller_waited_s``, ``talked_s``; ``told`` where it has been told, as the call was interrupted.
 """
 
 from __future__ import annotations
@@ -33,10 +33,12 @@ async def run(verb: Dial, call: Call, progress: Progress, scope: Scope) -> Next:
         call.answer()
     if "result" not in progress:
         await _dial(verb, call, progress)
+    if progress.get("told"):
+        await call.unless_interrupted()
     call.answer()  # answerOnBridge and nobody came: what follows wants to be heard
     if verb.action is None:
         return Continue()
-    return GoTo(Target(url=verb.action, method=verb.method, params=_results(progress)))
+    return GoTo(_action(verb, progress))
 
 
 async def _dial(verb: Dial, call: Call, progress: Progress) -> None:
@@ -65,6 +67,7 @@ async def _take_from_queue(verb: Dial, noun: QueueNoun, call: Call, progress: Pr
     try:
         while True:
             conversation, call.revived = call.revived, None
+            await call.unless_interrupted()
             if conversation is None:
                 _ring(verb, call)
                 conversation = await _claim(noun, call, progress)
@@ -166,8 +169,14 @@ def _cut_short(verb: Dial, call: Call, progress: Progress, conversation: Convers
         conversation.end(Why.AGENT_GONE if isinstance(call.interruption, Ended) else Why.AGENT_REDIRECTED)
         if conversation.was_bridged:
             _keep(progress, conversation)
+    progress["told"] = True
     if verb.action is not None and isinstance(call.interruption, Ended):
-        call.notify_later(Target(url=verb.action, method=verb.method, params=_results(progress)), status=CallStatus.COMPLETED)
+        call.notify_later(_action(verb, progress), status=CallStatus.COMPLETED)
+
+
+def _action(verb: Dial, progress: Progress) -> Target:
+    assert verb.action is not None
+    return Target(url=verb.action, method=verb.method, params=_results(progress), owed=True)
 
 
 def _results(progress: Progress) -> Parameters:

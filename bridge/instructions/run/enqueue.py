@@ -11,7 +11,8 @@
 Whatever ends it has one QueueResult, which ``action`` is told; where the call is gone or runs something else already, the action is asked
 all the same and its reply ignored (platform contract 2.2). A cancellation (hang-up, REST) is judged by what interrupted the call.
 
-Progress: ``queue`` the queue's sid once joined; ``wait`` the wait state's own progress; ``result`` and ``waited_s`` when it is decided.
+Progress: ``queue`` the queue's sid once joined; ``wait`` the wait state's own progress; ``result`` and ``waited_s`` when it is decided;
+``told`` where the action was told of that although something else came between.
 """
 
 from __future__ import annotations
@@ -48,13 +49,14 @@ log = structlog.get_logger(__name__)
 
 async def run(verb: Enqueue, call: Call, progress: Progress, scope: Scope) -> Next:
     call.answer()
-    if "result" not in progress:
-        try:
+    try:
+        if "result" not in progress:
             _decide(call, progress, await _join_and_wait(verb, call, progress, scope))
             await call.kept()
-        except asyncio.CancelledError:
-            _cut_short(verb, call, progress)
-            raise
+        await call.unless_interrupted()
+    except asyncio.CancelledError:
+        _cut_short(verb, call, progress)
+        raise
     return _outcome(verb, progress, call)
 
 
@@ -85,6 +87,7 @@ async def _wait_or_go_on(verb: Enqueue, call: Call, progress: Progress, scope: S
     revived, call.revived = call.revived, None
     if revived is not None:
         return LeaveReason.BRIDGED, revived
+    await call.unless_interrupted()
     if call.services.queues.member(CallSid(call.sid)) is None:
         # Taken out by an interruption that is about to be heard; whatever it was, the call must not wait for ever.
         return call.left.reason if call.left else LeaveReason.SYSTEM_ERROR, None
@@ -95,6 +98,7 @@ async def _join(verb: Enqueue, call: Call, progress: Progress) -> LeaveReason | 
     """Take a place; the reason where there is none to take."""
     if verb.fault:
         return LeaveReason.ERROR
+    await call.unless_interrupted()
     services = call.services
     try:
         queue = await services.directory.resolve(call.state.account_sid, verb.queue, max_size=verb.max_queue_size or None)
@@ -177,10 +181,11 @@ def _queue(call: Call, progress: Progress) -> Queue:
 
 def _cut_short(verb: Enqueue, call: Call, progress: Progress) -> None:
     """The call was interrupted: settle the place, and tell the action URL without using its reply."""
-    if call.interruption is None:
-        return  # the process ends, not the call
+    if call.interruption is None or progress.get("told"):
+        return  # the process ends, not the call; or one before this one came as far
     if "result" not in progress:
         _decide(call, progress, _reason_cut_short(progress, call.interruption))
+    progress["told"] = True
     if verb.action is not None:
         call.notify_later(_action(verb, progress), status=None if isinstance(call.interruption, Redirected) else CallStatus.COMPLETED)
 
@@ -207,7 +212,7 @@ def _decide(call: Call, progress: Progress, reason: LeaveReason) -> None:
 
 def _action(verb: Enqueue, progress: Progress) -> Target:
     assert verb.action is not None
-    return Target(url=verb.action, method=verb.method, params=_results(progress))
+    return Target(url=verb.action, method=verb.method, params=_results(progress), owed=True)
 
 
 def _results(progress: Progress) -> Parameters:

@@ -36,7 +36,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for given in fields(drive.Sizes):
         kind = float if isinstance(given.default, float) else int
-        parser.add_argument(f"--{given.name.replace('_', '-')}", type=kind, default=given.default, help=f"{HELP[given.name]} ({given.default})")
+        parser.add_argument(
+            f"--{given.name.replace('_', '-')}", type=kind, default=given.default, help=f"{HELP[given.name]} ({given.default})"
+        )
     parser.add_argument("--keep", type=Path, help="where everything that was seen is written, and the platform's log")
     options = vars(parser.parse_args())
     keep = options.pop("keep")

@@ -40,6 +40,7 @@ LINE, AGENT, PAIR, PAIR_AGENT, GATHER = "+15550100", "+15550199", "+15550101", "
 READY_WITHIN_S = 60.0
 SETTLE_S = 8.0
 LONGEST_RUN_S = 36_000
+NEW_CALLS = 40
 GIVES_UP_EACH = 8
 """One of so many callers gives up."""
 
@@ -338,14 +339,21 @@ class Run:
             workers = [pid for pid, line in self._tree() if b"waitline.media.worker" in line]
             at = time.time()
             os.kill(self._chance.choice(workers), signal.SIGKILL)
-            self._phones.do("call", name=f"w-{self._next}", number=LINE)
-            self._next += 1
-            new = f"w-{self._next - 1}"
-            self._phones.wait(lambda: self._phones.last.get(new), 20)  # noqa: B023 - it is called at once
+            new = self._call_until_answered()
             time.sleep(SETTLE_S)
-            found = [call for call in self._report() if call["name"] in before or call["name"] == new]
+            found = [call for call in self._report() if call["name"] in before or call["name"] in new]
             self._found.media.append({"at": at, "until": time.time(), "before": len(before), "calls": found, "new": new})
             self._say(f"media worker {number + 1}/{self._sizes.media_kills} killed")
+
+    def _call_until_answered(self) -> list[str]:
+        """Call four times a second; returns who called."""
+        names: list[str] = []
+        while len(names) < NEW_CALLS and not any(self._phones.last.get(name) == "answered" for name in names):
+            names.append(f"w-{self._next}")
+            self._next += 1
+            self._phones.do("call", name=names[-1], number=LINE)
+            time.sleep(0.25)
+        return names
 
     def _report(self) -> list[dict[str, Any]]:
         calls: list[dict[str, Any]] = self._phones.ask("report", "report")["calls"]

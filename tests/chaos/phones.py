@@ -46,6 +46,7 @@ KEPT_PACKETS = 50
 MARK = b"WL"
 KEY_PACKETS, KEY_PAUSE_S = 5, 0.08
 REFERENCES = 20
+MUX = "a=rtcp-mux\r\n"
 
 
 def bound(*, stamped: bool) -> socket.socket:
@@ -136,7 +137,7 @@ class Call:
 
     def invite(self) -> None:
         self.invited_at = time.time()
-        self._request("INVITE", sdp("127.0.0.1", self.flow.sock.getsockname()[1], codecs="0"))
+        self._request("INVITE", sdp("127.0.0.1", self.flow.sock.getsockname()[1], codecs="0", extra=MUX))
 
     def hang_up(self) -> None:
         if self.up:
@@ -198,6 +199,8 @@ class Call:
                 return
             except ConnectionError:
                 continue
+            if data[:1] >= b"\x80":  # media for whoever had this port before us
+                continue
             message = Message.parse(data)
             if message["call-id"] == self.call_id:
                 self._response(message) if message.status else self._answer(message)
@@ -243,11 +246,13 @@ class Call:
         if request.method == "BYE" and not self.ended_at:
             self.ended_at = time.time()
             self._phones.say("ended", self, self.ended_at)
-        echoed = [(name.title(), value) for name, value in request.headers if name in ("via", "from", "to", "call-id", "cseq", "record-route")]
+        echoed = [
+            (name.title(), value) for name, value in request.headers if name in ("via", "from", "to", "call-id", "cseq", "record-route")
+        ]
         body = ""
         if request.method in ("INVITE", "UPDATE"):
             echoed.append(("Contact", f"<sip:{self.name}@127.0.0.1:{self._port}>"))
-            body = sdp("127.0.0.1", self.flow.sock.getsockname()[1], codecs="0", version=2)
+            body = sdp("127.0.0.1", self.flow.sock.getsockname()[1], codecs="0", version=2, extra=MUX)
             self._peer = request.rtp if request.body else self._peer
         self._send(build("SIP/2.0 200 OK", echoed, body))
 
@@ -309,7 +314,18 @@ class Call:
     # --- the end
 
     def report(self) -> dict[str, Any]:
-        names = ("name", "number", "invited_at", "answered_at", "ended_at", "hung_up_at", "refused", "probed", "responses_to_bye", "repeated")
+        names = (
+            "name",
+            "number",
+            "invited_at",
+            "answered_at",
+            "ended_at",
+            "hung_up_at",
+            "refused",
+            "probed",
+            "responses_to_bye",
+            "repeated",
+        )
         found: dict[str, Any] = {name: getattr(self, name) for name in names}
         return found | {
             "heard": [[mark, at] for mark, at in self.heard.items()],

@@ -36,7 +36,9 @@ class Count:
     def figure(self) -> Figure:
         some = f": {', '.join(self.found[:4])}" + (" …" if len(self.found) > 4 else "") if self.found else ""
         met = None if self.goal is None else len(self.found) == self.goal
-        return Figure(name=self.name, goal="" if self.goal is None else str(self.goal), measured=f"{len(self.found)}{some}", met=met, method="")
+        return Figure(
+            name=self.name, goal="" if self.goal is None else str(self.goal), measured=f"{len(self.found)}{some}", met=met, method=""
+        )
 
 
 def counts(found: Findings) -> list[Count]:
@@ -44,7 +46,9 @@ def counts(found: Findings) -> list[Count]:
     return [
         Count(name="upgrades refused or failed", found=[deed.text for deed in found.deeds if not deed.ok]),
         Count(name="calls lost to control's death", found=list(_lost(found))),
-        Count(name="new calls never answered", found=[_told(call) for call in found.calls if call["invited_at"] and not call["answered_at"]]),
+        Count(
+            name="new calls never answered", found=[_told(call) for call in found.calls if call["invited_at"] and not call["answered_at"]]
+        ),
         Count(name="places changed", found=list(_changed_places(found.lines))),
         Count(name="callers overtaken", found=list(_overtaken(found.calls))),
         Count(name="double dequeues", found=list(_doubles(found))),
@@ -266,13 +270,17 @@ def media(found: Findings) -> list[Figure]:
     """Return what became of the calls of dead media workers."""
     lines = []
     for number, round_ in enumerate(found.media, 1):
-        calls = [call for call in round_["calls"] if call["name"] != round_["new"]]
+        calls = [call for call in round_["calls"] if call["name"] not in round_["new"]]
         ended = sum(1 for call in calls if call["ended_at"] > round_["at"])
         on = sum(1 for call in calls if _up(call) and call["last_packet_at"] > round_["until"] - SILENT_S)
         silent = sum(1 for call in calls if _up(call)) - on
-        new = next(call for call in round_["calls"] if call["name"] == round_["new"])
-        again = f"{new['answered_at'] - round_['at']:.2f} s" if new["answered_at"] else _told(new)
-        text = f"of {round_['before']} calls {on} go on, {ended} were ended by BYE, {silent} are silent; a new call is answered after {again}"
+        new = [call for call in round_["calls"] if call["name"] in round_["new"]]
+        again = min((call["answered_at"] - round_["at"] for call in new if call["answered_at"]), default=float("inf"))
+        refused = sum(1 for call in new if call["refused"])
+        text = (
+            f"of {round_['before']} calls {on} go on, {ended} were ended by BYE, {silent} are silent; "
+            f"new calls: {refused} refused, answered again after {again:.2f} s"
+        )
         lines.append(Figure(name=f"death {number} of a media worker", measured=text, method=""))
     return lines
 

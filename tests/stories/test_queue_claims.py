@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from harness.story import AGENTS, NUMBER, Story, play
 from harness.story_phone import Phone
 from harness.story_tenant import HOST, Answer, dial, enqueue, say
@@ -257,29 +255,6 @@ def test_two_agents_at_the_same_moment_get_two_callers() -> None:
         await agents[0].hears(1500)
         await agents[1].hears(1600)
         assert story.members() == []
-
-    play(story)
-
-
-def test_a_caller_may_hang_up_at_any_moment_of_being_claimed() -> None:
-    """The caller's BYE arrives so many turns of the loop after the agent's document was asked for: before, in and after its claim."""
-
-    async def story(story: Story) -> None:
-        story.tenant.runs_a_desk()
-        await story.has_queue()
-        for turns in range(40):
-            caller, agent = await story.caller_waits(f"caller{turns}", listens=False), story.phone(f"agent{turns}", listens=False)
-            agent.dials(AGENTS)
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            caller.hangs_up()
-            asked = await story.tenant.asked("/done", count=turns + 1)
-            assert asked["QueueResult"] in ("hangup", "bridged")
-            agent.hangs_up()
-            await story.passes(1)
-            assert story.members() == []
-        told = {asked["QueueResult"] for asked in story.tenant.asked_for("/done")}
-        assert told == {"hangup", "bridged"}, "the sweep has gone past the bridge"
 
     play(story)
 

@@ -93,7 +93,7 @@ def test_while_a_whisper_is_fetched_heard_and_over(deed: Deed) -> None:
         story.tenant.runs_a_desk(whisper="/whisper")
         story.tenant.on("/moved", "<Hangup/>")
         story.tenant.on("/whisper", "<Response/>")
-        told = [(await scene(story, turns, deed, when="/whisper"))[0]["QueueResult"] for turns in range(TURNS)]
+        told = [(await scene(story, turns, deed, when="/whisper"))[0]["QueueResult"] for turns in range(4, 18)]
         assert set(told) <= {"hangup", "bridged", "redirected", "redirected-from-bridged", "bridging-in-process"}
 
     play(story)
@@ -106,7 +106,7 @@ def test_while_a_caller_leaves_of_its_own(deed: Deed) -> None:
         story.tenant.on("/moved", "<Hangup/>")
         story.tenant.on("/wait", Answer(body="<Leave/>", after_s=0.3))
         story.tenant.on("/agent", Answer(body=dial(timeout="5"), after_s=0.25))
-        for turns in range(0, TURNS, 2):
+        for turns in range(0, TURNS, 3):
             await scene(story, turns, deed, when="/wait")
 
     play(story)

@@ -13,7 +13,6 @@ import pytest
 from harness import audio
 from harness.processes import children
 from harness.sip_phone import PhoneCall, SipPhone
-
 from real.conftest import Platform
 
 pytestmark = pytest.mark.real

@@ -48,21 +48,21 @@ def platform(tmp_path):
 
 
 def test_an_upgrade_prints_what_became_of_it(platform, tmp_path):
-    said = []
+    said: list[str] = []
     orders = platform({"done": True, "ok": True, "text": "version 2 is in control"})
     assert upgrade(tmp_path, said.append) == 0
     assert (said, orders) == (["version 2 is in control"], [{"do": "upgrade"}])
 
 
 def test_an_upgrade_that_is_refused_is_exit_code_1(platform, tmp_path):
-    said = []
+    said: list[str] = []
     platform({"done": True, "ok": False, "text": "cannot read format 7"})
     assert upgrade(tmp_path, said.append) == 1
     assert said == ["cannot read format 7"]
 
 
 def test_a_platform_that_ends_meanwhile_is_exit_code_1(platform, tmp_path):
-    said = []
+    said: list[str] = []
     platform()
     assert upgrade(tmp_path, said.append) == 1
     assert said == ["the platform ended meanwhile"]
@@ -91,7 +91,8 @@ def test_a_platform_that_vanishes_while_it_drains_is_exit_code_1(platform, tmp_p
 
 @pytest.mark.parametrize("folder", [".", "nowhere"])
 def test_where_nothing_runs_both_say_so(tmp_path, folder):
-    said, out = [], io.StringIO()
+    said: list[str] = []
+    out = io.StringIO()
     assert upgrade(tmp_path / folder, said.append) == drain(tmp_path / folder, 60, out) == 1
     assert said[0] == out.getvalue().strip() == f"no platform runs on {tmp_path / folder}"
 
@@ -99,7 +100,7 @@ def test_where_nothing_runs_both_say_so(tmp_path, folder):
 def test_what_belongs_to_another_user_is_not_believed(platform, tmp_path, monkeypatch):
     orders = platform()
     monkeypatch.setattr(operate, "peer_user", lambda _: os.geteuid() + 4711)
-    said = []
+    said: list[str] = []
     assert upgrade(tmp_path, said.append) == 1
     assert "not trusted" in said[0]
     assert orders == []

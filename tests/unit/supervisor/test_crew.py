@@ -37,7 +37,7 @@ def started(monkeypatch):
     def start(kind, index, module, args, fds):
         lifeline, write_end = os.pipe()
         os.close(lifeline)
-        child = Child(kind, index, Process(), write_end)
+        child = Child(kind, index, Process(), write_end)  # type: ignore[arg-type]
         found.append((child, args, socket.socket(fileno=os.dup(fds[0]))))
         return child
 

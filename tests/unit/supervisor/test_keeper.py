@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import socket
+from typing import Any
 
 import pytest
 
@@ -148,7 +149,8 @@ def test_pages_hold_what_fits_into_a_message_and_together_hold_everything(keeper
         data = encoded(bytes(MAX_KEPT_BYTES)) if name.startswith("large") else ""
         ask(keeper, [os.dup(0), os.dup(0)], do="keep", name=name, fds=2, data=data)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    found, more = [], True
+    found: list[Any] = []
+    more = True
     while more:
         page = ask(keeper, do="kept", **{"from": len(found)})
         socket.send_fds(ours, [json.dumps(page.content).encode()], list(page.send))

@@ -206,6 +206,9 @@ class MediaPlane:
         self._next_leg = first_leg
         self._token = epoch << 32  # larger than any token of a control before this one
         self._survey: list[tuple[int, LegState]] = []
+        self._surveying = False
+        self._unclaimed: dict[int, list[Report]] = {}
+        """What legs reported that nobody has adopted yet"""
         self._answers: dict[tuple[str, int], asyncio.Future[Report]] = {}
         self._descriptors: dict[int, list[int]] = {}
         self._held_back: dict[int, list[Command]] = {}
@@ -241,21 +244,29 @@ class MediaPlane:
 
     async def survey(self) -> list[tuple[int, LegState]]:
         """Ask every worker for the legs it has, which a control before this one opened: (worker, leg) each."""
-        self._survey = []
+        self._survey, self._surveying, self._unclaimed = [], True, {}
         for index, link in enumerate(self._links):
             await link.ready()
             future = self._expect(Dumped.__name__, -1 - index)
             link.send([Dump(self.epoch)])
             await self._answer(future, Dumped.__name__, -1 - index)
+        self._surveying = False
+        self._unclaimed = {state.leg: self._unclaimed.get(state.leg, []) for _, state in self._survey}
         return self._survey
 
     def adopt(self, worker: int, state: LegState) -> MediaLeg:
-        """Go on with a leg that a survey found."""
+        """Go on with a leg that a survey found.
+
+        What it reported while nobody was in control (a key, the end of a clip) has waited in the link; its listener, set before the
+        loop's next turn, is told then.
+        """
         leg = MediaLeg(self, state.leg, worker, self._host)
         leg.port, leg.rtcp_port, leg.through = state.port, state.rtcp_port, state.token
         self._legs[leg.id] = leg
         self._load[worker] += 1
         self._next_leg = max(self._next_leg, leg.id + 1)
+        for report in self._unclaimed.pop(leg.id, []):
+            asyncio.get_running_loop().call_soon(leg.deliver, report)
         return leg
 
     def lost(self, number: int) -> MediaLeg:
@@ -384,9 +395,12 @@ class MediaPlane:
             if isinstance(report, LegState):
                 self._survey.append((worker, report))
             self._resolve(worker, report)
-            leg = self._legs.get(getattr(report, "leg", 0))
+            number = getattr(report, "leg", 0)
+            leg = self._legs.get(number)
             if leg is not None:
                 leg.deliver(report)
+            elif (self._surveying or number in self._unclaimed) and not isinstance(report, LegState):
+                self._unclaimed.setdefault(number, []).append(report)
         for descriptor in descriptors:  # of a leg that nobody waits for any more
             os.close(descriptor)
 

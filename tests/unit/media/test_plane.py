@@ -271,3 +271,21 @@ def test_a_later_control_finds_the_legs_of_the_one_before_and_goes_on_with_them(
         assert (await after.open_leg()).id > leg.id
 
     run(story())
+
+
+def test_what_a_leg_reported_while_nobody_was_in_control_is_told_to_who_adopts_it():
+    async def story():
+        link, heard = Link(), []
+        plane = plane_over(link)
+        state = messages.LegState(leg=7, port=10000, rtcp_port=10001, mode="play", peer=0, claim="", token=3)
+        key = messages.Digit(7, 1, "5", 100)
+        loop = asyncio.get_running_loop()
+        loop.call_soon(link.reports, [key, messages.Digit(8, 1, "9", 100), state, messages.Dumped(1)], [])
+        ((index, found),) = await plane.survey()
+        link.reports([ClipEnded(7, 4), messages.Digit(8, 2, "9", 100)], [])
+        leg = plane.adopt(index, found)
+        leg.listener = heard.append
+        await leg.ended(4)
+        assert heard == [key, ClipEnded(7, 4)]
+
+    run(story())

@@ -1,8 +1,9 @@
 # make demo    show the platform at work          make test    all tests
 # make check   format, lint, types, imports       make bench   the figures
+# make chaos   kill control under live calls
 #
 # Each does its own set-up: a virtual environment in .venv, packages pinned by constraints.txt. Choose the interpreter
-# with PYTHON=python3.12; hand arguments to pytest with PYTEST_ARGS='-k queue'.
+# with PYTHON=python3.12; hand arguments on with PYTEST_ARGS='-k queue' or CHAOS_ARGS='--kills 5'.
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,11 +13,11 @@ DEV := $(VENV)/.stamp-dev
 
 export PYTHON
 
-.PHONY: demo test check bench constraints help
+.PHONY: demo test check bench chaos constraints help
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 5
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 6
 
 demo: $(RUN)
 	$(BIN)/waitline demo
@@ -34,6 +35,9 @@ check: $(DEV)
 
 bench: $(DEV)
 	PYTHONPATH=tests $(BIN)/python -m bench
+
+chaos: $(DEV)
+	PYTHONPATH=tests timeout -k 30 3600 $(BIN)/python -m chaos $(CHAOS_ARGS)
 
 constraints: $(DEV)
 	$(BIN)/python scripts/constraints.py

@@ -2,8 +2,8 @@
 
     PYTHONPATH=tests python -m chaos [--callers 200] [--pairs 20] [--gathers 10] [--rate 5] [--kills 50] [--upgrades 10] [--media-kills 10]
 
-See ``chaos.drive`` for what is done and ``chaos.verdict`` for what is counted. Ends with 1 where a count misses its goal; times are told and
-decide nothing. The order of things, the moments and the keys come from ``--seed``; what the machine makes of them is its own.
+See ``chaos.drive`` for what is done and ``chaos.verdict`` for what is counted. Ends with 1 where a count misses its goal; times are told
+and decide nothing. The order of things, the moments and the keys come from ``--seed``; what the machine makes of them is its own.
 """
 
 from __future__ import annotations

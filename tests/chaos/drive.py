@@ -1,8 +1,9 @@
 """One run: the platform as in life, a tenant, the phones, and what is done to them.
 
-Phase one is about control. Callers wait (``line``), pairs talk (``pairs``), others are in the midst of a <Gather>; callers go on arriving at
-a steady rate and agents go on taking them, some callers give up; and at random moments, all from one seed, the active control is killed with
-SIGKILL or replaced by ``waitline upgrade``. A fifth of the kills does not wait until a standby is there. In some of the gaps keys are pressed.
+Phase one is about control. Callers wait (``line``), pairs talk (``pairs``), others are in the midst of a <Gather>; callers go on arriving
+at a steady rate and agents go on taking them, some callers give up; and at random moments, all from one seed, the active control is killed
+with SIGKILL or replaced by ``waitline upgrade``. A fifth of the kills does not wait until a standby is there. In some of the gaps keys are
+pressed.
 
 Phase two kills media workers, with the line filled up again before each, and tells what became of the calls.
 
@@ -23,7 +24,6 @@ import subprocess
 import sys
 import threading
 import time
-
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -201,9 +201,9 @@ class Run:
     # --- before
 
     def _set_up(self) -> None:
-        for number, path in ((LINE, "voice"), (AGENT, "agent"), (PAIR, "pair"), (PAIR_AGENT, "pair-agent"), (GATHER, "keys")):
+        for phone_number, path in ((LINE, "voice"), (AGENT, "agent"), (PAIR, "pair"), (PAIR_AGENT, "pair-agent"), (GATHER, "keys")):
             url, status = f"{self._tenant.base_url}/{path}", f"{self._tenant.base_url}/status"
-            self._rest("IncomingPhoneNumbers.json", PhoneNumber=number, VoiceUrl=url, StatusCallback=status)
+            self._rest("IncomingPhoneNumbers.json", PhoneNumber=phone_number, VoiceUrl=url, StatusCallback=status)
         for number in range(1, self._sizes.pairs + 1):
             self._phones.do("call", name=f"p-{number}", number=PAIR)
         self._await("p", self._sizes.pairs, {"answered"})
@@ -280,7 +280,7 @@ class Run:
     def _deed(self, kind: str) -> None:
         early = kind == "kill" and self._chance.random() < 0.2
         if not early:
-            self._wait_until(lambda: self._standbys(), "a standby")
+            self._wait_until(self._standbys, "a standby")
         time.sleep(self._chance.uniform(0.1, self._sizes.spread_s))
         for name in self._found.typed:
             if self._chance.random() < 0.5:

@@ -361,7 +361,7 @@ class Phones:
         print(json.dumps({"event": event, "name": call.name, "at": at}), flush=True)
 
     def run(self) -> None:
-        sys.stdin = sys.stdin.detach().detach()  # type: ignore[union-attr, assignment]
+        sys.stdin = sys.stdin.detach().detach()  # type: ignore[union-attr]
         self._selector.register(sys.stdin, selectors.EVENT_READ, self._read_orders)
         while not self._ending:
             now = time.monotonic()

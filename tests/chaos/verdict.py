@@ -1,7 +1,7 @@
 """What a run has shown: counts, each beside its goal, and times beside those of a plain sender.
 
-Everything is judged from outside. A call is *lost* when the phone was told its end (or was refused, or hears nothing any more, or its dialog
-is not known any more) without having asked for it; ends that belong to the run are those of the callers whose agents hung up. A caller was
+Everything is judged from outside. A call is *lost* when the phone was told its end (or hears nothing any more, or its dialog is not known
+any more) without having asked for it; ends that belong to the run are those of the callers whose agents hung up. A caller was
 *overtaken* when an agent who called after another caller was already talking got one who had been answered before that other had even
 called: so neither the moment of a death nor an agent's own pace can look like it.
 """
@@ -12,6 +12,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from bench.figures import Figure, table
@@ -104,7 +105,7 @@ def _lost(found: Findings) -> Iterator[str]:
 
 def _changed_places(lines: list[tuple[str, list[str]]]) -> Iterator[str]:
     """Compare each look at the line with the one before: who is in both must be in the same order, and nobody new before them."""
-    for (_, earlier), (moment, later) in zip(lines, lines[1:], strict=False):
+    for (_, earlier), (moment, later) in pairwise(lines):
         known = set(earlier)
         stayed = [call for call in later if call in known]
         before = [call for call in earlier if call in set(later)]

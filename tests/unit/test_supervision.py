@@ -212,8 +212,8 @@ def test_what_a_full_link_does_not_take_is_sent_in_order_when_it_does_and_the_ca
             supervision.keep(str(number), [read_end], b"x" * 1000)
             os.close(read_end)
             os.close(write_end)
-        names: list[str] = []
-        contents: list[bytes] = []
+        names: list[int] = []
+        contents: list[int] = []
         link[1].setblocking(False)
         while len(names) < 1000:
             await asyncio.sleep(0.001)

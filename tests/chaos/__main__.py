@@ -28,6 +28,7 @@ HELP = {
     "upgrades": "upgrades",
     "media_kills": "deaths of a media worker, afterwards",
     "spread_s": "longest pause before each, seconds",
+    "limit_s": "no more kills and upgrades of control are begun after so many seconds",
     "seed": "of everything that is by chance",
 }
 

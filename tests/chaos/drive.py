@@ -57,6 +57,7 @@ class Sizes:
     upgrades: int = 10
     media_kills: int = 10
     spread_s: float = 3.0
+    limit_s: float = 1200.0
     seed: int = 1
 
 
@@ -259,8 +260,11 @@ class Run:
         self._chance.shuffle(deeds)
         pacer = Pacer(self._phones, random.Random(self._sizes.seed), self._next, self._sizes.rate)
         pacer.start()
+        until = time.monotonic() + self._sizes.limit_s
         try:
             for number, kind in enumerate(deeds, 1):
+                if time.monotonic() > until:
+                    break
                 self._deed(kind)
                 self._say(f"{number}/{len(deeds)} {kind}: ready after {self._found.deeds[-1].ready_at - self._found.deeds[-1].at:.2f} s")
         finally:

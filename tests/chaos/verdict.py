@@ -286,6 +286,12 @@ def media(found: Findings) -> list[Figure]:
     return lines
 
 
+def _done(found: Findings) -> str:
+    kinds = Counter(deed.kind for deed in found.deeds)
+    return f"{kinds['kill']} of {found.sizes.kills}, {kinds['upgrade']} of {found.sizes.upgrades}"
+
+
 def told(found: Findings) -> str:
     """Return the whole table."""
-    return table([*(count.figure for count in counts(found)), *times(found), *media(found)])
+    done = Figure(name="kills and upgrades of control", measured=_done(found), method="")
+    return table([done, *(count.figure for count in counts(found)), *times(found), *media(found)])

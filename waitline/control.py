@@ -31,6 +31,7 @@ from waitline.bridge.instructions import document
 from waitline.bridge.instructions.interpreter import Interpreter
 from waitline.bridge.instructions.run import RUNNERS, render
 from waitline.bridge.net.endpoint import SipEndpoint
+from waitline.bridge.net.sip_tcp import ConnectionKeeper
 from waitline.bridge.queues.authority import QueueAuthority
 from waitline.bridge.queues.directory import QueueDirectory
 from waitline.bridge.queues.event_log import as_record
@@ -84,6 +85,8 @@ class Ports:
     nonce_key: bytes
     random_bytes: Callable[[int], bytes] = os.urandom
     own_hosts: frozenset[str] = frozenset({"localhost"})
+    connections: ConnectionKeeper | None = None
+    """Keeps SIP connections over the end of this control; None: nobody does"""
 
 
 class Control:
@@ -108,7 +111,13 @@ class Control:
         self.services = self._services()
         user_agent = UserAgent(random=ports.random, auto_trying=False)
         self.endpoint = SipEndpoint(
-            user_agent, ports.clock, self._on_sip, advertised_host=ports.config.advertised_host, when_durable=self._when_durable
+            user_agent,
+            ports.clock,
+            self._on_sip,
+            advertised_host=ports.config.advertised_host,
+            when_durable=self._when_durable,
+            keeper=ports.connections,
+            first_connection=(ports.store.epoch << 32) + 1,
         )
         self._wire_router()
         self._show_gauges()
@@ -202,7 +211,7 @@ class Control:
 
     async def recover(self) -> int:
         """Go on with what a control process before this one left; returns how many calls do."""
-        recovery = Recovery(self.services, self.endpoint, self.switchboard, self.attendant, self.calls)
+        recovery = Recovery(self.services, self.endpoint, self.switchboard, self.attendant, self.registrations, self.calls)
         return await recovery.run()
 
     def _dialog_of(self, dialog: str) -> dict[str, Any] | None:

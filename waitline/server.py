@@ -31,6 +31,7 @@ from waitline.bridge.webhook.client import Limits, WebhookClient
 from waitline.bridge.webhook.guard import HostGuard
 from waitline.bridge.webhook.transport import AiohttpTransport
 from waitline.clock import Clock, SystemClock
+from waitline.connections import SupervisedConnections
 from waitline.control import Control, Ports
 from waitline.errors import BridgeError, ConfigError
 from waitline.media.clip_maker import WorkerMaker
@@ -60,6 +61,7 @@ class Server:
         self._http = supervision.listen("tcp", config.http.host, config.http.port, setting="WAITLINE_HTTP")
         self._frames = FrameStore.on_fd(supervision.memfd(FRAMES, store_bytes(config.frame_store_mb * 1_000_000 // FRAME_BYTES)))
         self._maker = WorkerMaker()
+        self._connections = SupervisedConnections(supervision)
 
     async def run(self) -> int:
         """Serve until told to end; returns the exit code."""
@@ -103,8 +105,9 @@ class Server:
             clips=clips,
             webhooks=webhooks,
             realm=await store.realm(config.sip_realm),
-            nonce_key=os.urandom(32),
+            nonce_key=await store.nonce_key(),
             own_hosts=_own_hosts(config),
+            connections=self._connections,
         )
         control = Control(ports)
         stack.push_async_callback(control.close)
@@ -131,14 +134,15 @@ class Server:
     @asynccontextmanager
     async def _listening(self, control: Control) -> AsyncIterator[None]:
         """Read the sockets for as long as the block takes."""
+        control.endpoint.attach_udp(self._sip[0])
+        control.endpoint.attach_tcp(self._sip[1], await self._connections.kept())
         recovered = await control.recover()
         if recovered:
             log.info("recovered", calls=recovered)
         runner = web.AppRunner(control.app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
         await web.SockSite(runner, self._http).start()
-        control.endpoint.attach_udp(self._sip[0])
-        control.endpoint.attach_tcp(self._sip[1])
+        control.endpoint.read()
         control.chores.spawn(control.registrations.sweep(), name="sweep of registrations")
         try:
             yield

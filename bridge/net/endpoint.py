@@ -1,8 +1,10 @@
 """The shell around the SIP core: feeds it octets and time, sends what it wants sent, hands its events on. Nothing else.
 
-Sockets are given, bound, and stay their owner's. ``Flow.local`` of every flow made here is the address under which that peer reaches us, so
-that the core can write it into Via and Contact: the configured host, else the address the socket is bound to, else (wildcard) the local
-address of the route to the peer; never 0.0.0.0.
+Sockets are given, bound, and stay their owner's. What is attached can send at once and is read from ``read`` on, so that a process that
+takes over can settle what it finds before anybody asks for it.
+
+``Flow.local`` of every flow made here is the address under which that peer reaches us, so that the core can write it into Via and Contact:
+the configured host, else the address the socket is bound to, else (wildcard) the local address of the route to the peer; never 0.0.0.0.
 
 What the core wants held (answers that must not be unsaid, see ``user_agent``) goes to ``when_durable`` after the events of the same
 moment, and is sent when that says so.
@@ -19,11 +21,11 @@ import asyncio
 import itertools
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Protocol, TypeVar
 
-from waitline.bridge.net.sip_tcp import TcpConnection, TcpLimits, TcpPort
+from waitline.bridge.net.sip_tcp import ConnectionKeeper, KeptConnection, NobodyKeeps, TcpConnection, TcpLimits, TcpPort
 from waitline.bridge.net.sip_udp import UdpPort
 from waitline.bridge.sip.events import Event, Send
 from waitline.bridge.sip.flow import Flow
@@ -61,8 +63,13 @@ class SipEndpoint:
         advertised_host: str = "",
         tcp_limits: TcpLimits | None = None,
         when_durable: Callable[[Callable[[], None]], None] = _at_once,
+        keeper: ConnectionKeeper | None = None,
+        first_connection: int = 1,
     ) -> None:
-        """``when_durable(then)`` calls ``then`` once everything that was told by ``on_event`` up to now survives this process."""
+        """``when_durable(then)`` calls ``then`` once everything that was told by ``on_event`` up to now survives this process.
+
+        ``keeper`` keeps TCP connections over its end; the numbers of ours begin with ``first_connection``, above those of any before.
+        """
         self.user_agent = user_agent
         self._clock = clock
         self._on_event = on_event
@@ -78,7 +85,8 @@ class SipEndpoint:
         self._tcp: list[TcpPort] = []
         self._wire: Wire | None = None
         self._wire_local: Address = ("", 0)
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(first_connection)
+        self._keeper = keeper or NobodyKeeps()
         self._routes: dict[tuple[int, str], str] = {}
         self.connections: set[int] = set()
         """TCP connections of a process before this one that go on here"""
@@ -89,17 +97,27 @@ class SipEndpoint:
         """Serve a bound UDP socket."""
         self._udp.append(UdpPort(sock, self._take_batch))
 
-    def attach_tcp(self, sock: socket.socket) -> None:
-        """Serve a listening TCP socket."""
-        self._tcp.append(
-            TcpPort(
-                sock,
-                limits=self._tcp_limits,
-                numbers=lambda: next(self._numbers),
-                on_message=self._take_message,
-                on_close=self._connection_closed,
-            )
+    def attach_tcp(self, sock: socket.socket, adopted: Iterable[KeptConnection] = ()) -> None:
+        """Serve a listening TCP socket, and connections of a process before this one."""
+        port = TcpPort(
+            sock,
+            limits=self._tcp_limits,
+            numbers=lambda: next(self._numbers),
+            on_message=self._take_message,
+            on_close=self._connection_closed,
+            keeper=self._keeper,
         )
+        self._tcp.append(port)
+        for kept in adopted:
+            port.adopt(kept)
+            self.connections.add(kept.number)
+
+    def read(self) -> None:
+        """Begin to read all that is attached."""
+        for udp in self._udp:
+            udp.read()
+        for tcp in self._tcp:
+            tcp.read()
 
     def attach_wire(self, wire: Wire, local: Address) -> None:
         """Send datagrams through ``wire`` instead of sockets; ``local`` is our address on it."""

@@ -3,6 +3,9 @@
 Everything a stranger can grow has a limit: the number of connections, the octets of an unfinished message and the time for it, the octets
 that wait for a slow reader. Whoever exceeds one is closed. A stream whose framing cannot be trusted gets its 400 and is closed too.
 Sockets are watched directly, without tasks: a connection is its two buffers and one timer.
+
+A connection may outlive this process: ``ConnectionKeeper`` is told of each with what has been read of an unfinished message, and the next
+process ``adopt``s it under its old number. What had been read whole and not been acted on is lost, as TCP does not send it again.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import logging
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 from waitline.bridge.sip.message import frame_length
 from waitline.errors import SipError
@@ -36,8 +40,47 @@ class TcpLimits:
     connect_s: float = 8.0
 
 
+class KeptConnection(NamedTuple):
+    """A connection that has outlived the process it belonged to."""
+
+    number: int
+    sock: socket.socket
+    remote: tuple[str, int]
+    received: bytes
+    """The beginning of a message"""
+
+
+class ConnectionKeeper(Protocol):
+    """Keeps connections over the end of this process."""
+
+    def keep(self, number: int, sock: socket.socket, remote: tuple[str, int]) -> None:
+        """A connection is open."""
+        ...
+
+    def note(self, number: int, remote: tuple[str, int], received: bytes) -> None:
+        """What was read of a message whose rest has not come; empty: the last one was whole."""
+        ...
+
+    def drop(self, number: int) -> None:
+        """It is closed."""
+        ...
+
+
+class NobodyKeeps:
+    """Connections end with this process."""
+
+    def keep(self, number: int, sock: socket.socket, remote: tuple[str, int]) -> None:
+        """Nobody keeps it."""
+
+    def note(self, number: int, remote: tuple[str, int], received: bytes) -> None:
+        """Nobody notes it."""
+
+    def drop(self, number: int) -> None:
+        """Nobody has it."""
+
+
 class TcpConnection:
-    """One stream. ``number`` is what a Flow calls it."""
+    """One stream, read from ``read`` on. ``number`` is what a Flow calls it."""
 
     def __init__(
         self,
@@ -48,14 +91,18 @@ class TcpConnection:
         limits: TcpLimits,
         on_message: Callable[[TcpConnection, bytes], None],
         on_close: Callable[[TcpConnection], None],
+        keeper: ConnectionKeeper,
         connecting: bool = False,
+        received: bytes = b"",
     ) -> None:
         self._sock = sock
+        self._keeper = keeper
+        self._noted = len(received)
         self._limits = limits
         self._on_message = on_message
         self._on_close = on_close
         self._loop = asyncio.get_running_loop()
-        self._received = bytearray()
+        self._received = bytearray(received)
         self._unsent = bytearray()
         self._connecting = connecting
         self._writing = connecting
@@ -67,8 +114,11 @@ class TcpConnection:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if connecting:
             self._loop.add_writer(sock, self._write)
-        else:
-            self._loop.add_reader(sock, self._read)
+
+    def read(self) -> None:
+        """Begin to read, as soon as it is connected."""
+        if not self._connecting:
+            self._loop.add_reader(self._sock, self._read)
 
     def send(self, data: bytes) -> None:
         """Send, or keep until the peer reads; a peer that does not is closed."""
@@ -91,6 +141,7 @@ class TcpConnection:
         self._loop.remove_reader(self._sock)
         self._loop.remove_writer(self._sock)
         self._sock.close()
+        self._keeper.drop(self.number)
         self._on_close(self)
 
     def _write(self) -> None:
@@ -140,7 +191,13 @@ class TcpConnection:
         before = len(self._received)
         self._take_messages()
         if not self.closed:
+            self._note_remainder()
             self._rearm(progress=len(self._received) < before)
+
+    def _note_remainder(self) -> None:
+        if self._received or self._noted:
+            self._noted = len(self._received)
+            self._keeper.note(self.number, self.remote, bytes(self._received))
 
     def _take_messages(self) -> None:
         while self._received and not self.closed:
@@ -173,7 +230,7 @@ class TcpConnection:
 
 
 class TcpPort:
-    """A listening socket with all its connections, and those opened from here."""
+    """A listening socket with all its connections, those opened from here, and those of the process before; accepts from ``read`` on."""
 
     def __init__(
         self,
@@ -183,8 +240,10 @@ class TcpPort:
         numbers: Callable[[], int],
         on_message: Callable[[TcpPort, TcpConnection, bytes], None],
         on_close: Callable[[TcpPort, TcpConnection], None],
+        keeper: ConnectionKeeper,
     ) -> None:
         self._sock = sock
+        self._keeper = keeper
         self._limits = limits
         self._numbers = numbers
         self._on_message = on_message
@@ -196,7 +255,17 @@ class TcpPort:
         host, port = sock.getsockname()[:2]
         self.bound: tuple[str, int] = (host, port)
         sock.setblocking(False)
-        self._loop.add_reader(sock, self._accept)
+
+    def read(self) -> None:
+        """Begin to accept, and to read what was adopted."""
+        self._loop.add_reader(self._sock, self._accept)
+        for connection in self._connections.values():
+            connection.read()
+
+    def adopt(self, kept: KeptConnection) -> None:
+        """Go on with a connection of the process before."""
+        kept.sock.setblocking(False)
+        self._add(kept.sock, kept.remote, connecting=False, number=kept.number, received=kept.received)
 
     def connection(self, number: int, remote: tuple[str, int]) -> TcpConnection | None:
         """The connection of that number; for number 0 any to that address. None if there is none."""
@@ -213,7 +282,9 @@ class TcpPort:
         except OSError:
             sock.close()
             raise
-        return self._add(sock, remote, connecting=True)
+        connection = self._add(sock, remote, connecting=True)
+        self._keeper.keep(connection.number, sock, remote)
+        return connection
 
     def close(self) -> None:
         """Close all connections and stop listening; the listening socket stays with its owner."""
@@ -234,11 +305,24 @@ class TcpPort:
             sock.close()
             return
         sock.setblocking(False)
-        self._add(sock, (source[0], source[1]), connecting=False)
+        remote = (source[0], source[1])
+        connection = self._add(sock, remote, connecting=False)
+        self._keeper.keep(connection.number, sock, remote)
+        connection.read()
 
-    def _add(self, sock: socket.socket, remote: tuple[str, int], *, connecting: bool) -> TcpConnection:
+    def _add(
+        self, sock: socket.socket, remote: tuple[str, int], *, connecting: bool, number: int = 0, received: bytes = b""
+    ) -> TcpConnection:
         connection = TcpConnection(
-            sock, self._numbers(), remote, limits=self._limits, on_message=self._received, on_close=self._closed, connecting=connecting
+            sock,
+            number or self._numbers(),
+            remote,
+            limits=self._limits,
+            on_message=self._received,
+            on_close=self._closed,
+            keeper=self._keeper,
+            connecting=connecting,
+            received=received,
         )
         self._connections[connection.number] = connection
         self._by_remote[remote] = connection

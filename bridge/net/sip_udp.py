@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 class UdpPort:
-    """A bound UDP socket, watched by the loop."""
+    """A bound UDP socket, watched by the loop from ``read`` on; datagrams that come before wait in the kernel."""
 
     def __init__(self, sock: socket.socket, on_batch: Callable[[UdpPort, list[tuple[bytes, tuple[str, int]]]], None]) -> None:
         self._sock = sock
@@ -33,7 +33,10 @@ class UdpPort:
         host, port = sock.getsockname()[:2]
         self.bound: tuple[str, int] = (host, port)
         widen_receive_buffer(sock)
-        self._loop.add_reader(sock, self._read)
+
+    def read(self) -> None:
+        """Begin to read."""
+        self._loop.add_reader(self._sock, self._read)
 
     def send(self, data: bytes, remote: tuple[str, int]) -> None:
         """Hand a datagram to the kernel, or lose it."""

@@ -36,7 +36,7 @@ from waitline.bridge.call import callbacks
 from waitline.bridge.call.call import Call
 from waitline.bridge.call.conversation import Conversation
 from waitline.bridge.call.interruption import Ended
-from waitline.bridge.call.keeping import CALL, CALLBACK, CONVERSATION, FAREWELL, FAREWELL_S, MEMBER, VERSION
+from waitline.bridge.call.keeping import CALL, CALLBACK, CONVERSATION, FAREWELL, FAREWELL_S, MEMBER, REGISTRATION, VERSION
 from waitline.bridge.call.services import Background, Services
 from waitline.bridge.call.state import CallState, CallStatus
 from waitline.bridge.call.switchboard import Switchboard
@@ -45,6 +45,7 @@ from waitline.bridge.net.endpoint import SipEndpoint
 from waitline.bridge.queues.authority import Claim
 from waitline.bridge.queues.queue import Member, OrderKey
 from waitline.bridge.router.attendant import Attendant
+from waitline.bridge.router.registrations import Registrations
 from waitline.bridge.sids import AccountSid, CallSid, QueueSid
 from waitline.bridge.sip.flow import Flow
 from waitline.bridge.store.records import LiveState
@@ -72,12 +73,19 @@ class Recovery:
     """One take-over; see the module."""
 
     def __init__(
-        self, services: Services, endpoint: SipEndpoint, switchboard: Switchboard, attendant: Attendant, owner: Background
+        self,
+        services: Services,
+        endpoint: SipEndpoint,
+        switchboard: Switchboard,
+        attendant: Attendant,
+        registrations: Registrations,
+        owner: Background,
     ) -> None:
         self._services = services
         self._endpoint = endpoint
         self._switchboard = switchboard
         self._attendant = attendant
+        self._registrations = registrations
         self._owner = owner
         self._found = _Findings()
 
@@ -98,6 +106,8 @@ class Recovery:
             self._each(record, self._restore_talk)
         self._settle_claims()
         self._close_strangers()
+        for record in await store.live_states(REGISTRATION):
+            self._each(record, self._registrations.restore)
         for record in await store.live_states(CALLBACK):
             self._each(record, self._call_back)
         self._let_go_on()

@@ -4,14 +4,14 @@ Who may register what is decided before ``register`` is called; what is decided 
 ``Contact: *``, q values. A REGISTER is taken as a whole or not at all. Each binding remembers the flow it came by, so that a call to it
 goes back through the phone's address translator.
 
-``now`` is seconds of one clock; give UTC seconds where the bindings are stored across restarts (``to_json``, ``from_json``).
+``now`` is seconds of one clock; give UTC seconds where the bindings are stored across restarts (``Binding.to_json``, ``restore``).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from waitline.bridge.sip.address import Address
@@ -107,13 +107,9 @@ class Registrar:
         """All bindings, those included that ran out since the last ``expire``."""
         return sum(len(bindings) for bindings in self._bindings.values())
 
-    def to_json(self) -> dict[str, list[dict[str, Any]]]:
-        """Everything, as plain values."""
-        return {aor: [binding.to_json() for binding in bindings] for aor, bindings in self._bindings.items()}
-
-    def load(self, values: dict[str, list[dict[str, Any]]]) -> None:
-        """Replace everything by what ``to_json`` gave."""
-        self._bindings = {aor: [Binding.from_json(one) for one in bindings] for aor, bindings in values.items()}
+    def restore(self, aor: str, bindings: Sequence[Binding], connections: Container[int] = ()) -> None:
+        """Go on with the bindings of another process; those of a TCP connection that is not among ``connections`` need a new one."""
+        self._keep(aor, [one if one.flow.connection in connections else replace(one, flow=_detached(one.flow)) for one in bindings])
 
     def _keep(self, aor: str, bindings: list[Binding]) -> None:
         """The oldest go if there are too many: a phone that lost its address must be able to come back."""
@@ -144,6 +140,10 @@ class Registrar:
         if 0 < asked < self._minimum_s:
             raise SipError(f"{asked} s is too short", status=423)
         return min(asked, self._maximum_s)
+
+
+def _detached(flow: Flow) -> Flow:
+    return flow._replace(connection=0)
 
 
 def _without_all(current: list[Binding], request: Request) -> list[Binding]:

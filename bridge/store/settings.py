@@ -9,6 +9,7 @@ from __future__ import annotations
 from waitline.bridge.store.drivers import Driver
 
 REALM = "sip_realm"
+NONCE_KEY = "sip_nonce_key"
 KEY_SALT = "key_salt"
 KEY_CHECK = "key_check"
 OPENINGS = "openings"

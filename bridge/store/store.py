@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -243,6 +244,10 @@ class Store:
         if configured and configured != fixed:
             raise ConfigError(f"WAITLINE_SIP_REALM: {configured!r}, but it was fixed as {fixed!r} when the data was first served")
         return fixed
+
+    async def nonce_key(self) -> bytes:
+        """Return the key of SIP's digest nonces, fixed at first start: a challenge of one process is answered to the next."""
+        return bytes.fromhex(await self.setting(settings.NONCE_KEY, os.urandom(32).hex()))
 
     async def count(self, name: str, *, by: int = 1) -> int:
         """Add to a platform counter and return its new value; durable. Raises StoreUnavailable."""

@@ -70,6 +70,7 @@ async def udp_call() -> AsyncIterator[tuple[Server, Phone]]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         server.endpoint.attach_udp(sock)
+        server.endpoint.read()
         phone = Phone(sock.getsockname())
         yield server, phone
         phone.sock.close()
@@ -111,6 +112,7 @@ def test_a_call_over_tcp_on_real_sockets() -> None:
         server = Server()
         with socket.create_server(("127.0.0.1", 0)) as sock:
             server.endpoint.attach_tcp(sock)
+            server.endpoint.read()
             reader, writer = await asyncio.open_connection(*sock.getsockname())
             stream = Stream(reader)
             via = "SIP/2.0/TCP 127.0.0.1:5999"

@@ -176,6 +176,7 @@ def test_what_is_advertised_is_never_a_wildcard(phone: socket.socket, bind: str,
         with udp_socket(bind) as sock:
             endpoint = made(events.append, advertised_host=advertised_host)
             endpoint.attach_udp(sock)
+            endpoint.read()
             port = sock.getsockname()[1]
             (trying,) = await exchange(phone, ("127.0.0.1", port), request("INVITE", body=OFFER))
             assert trying.start_line == "SIP/2.0 100 Trying"
@@ -195,6 +196,7 @@ def test_a_burst_of_datagrams_is_read_in_one_go(phone: socket.socket) -> None:
         with udp_socket() as sock:
             endpoint = made(events.take)
             endpoint.attach_udp(sock)
+            endpoint.read()
             for number in range(200):
                 phone.sendto(request("INVITE", branch=f"z9hG4bK-b{number}", call_id=f"c{number}", body=OFFER), sock.getsockname())
             await events.wait(InviteReceived, 200)
@@ -214,6 +216,7 @@ def test_a_datagram_to_nowhere_is_lost_without_a_sound() -> None:
         with udp_socket() as sock:
             endpoint = made(lambda _: None)
             endpoint.attach_udp(sock)
+            endpoint.read()
             for remote in (("127.0.0.1", 1), ("::1", 5060), ("127.0.0.1", 0)):
                 flow = Flow("udp", ("127.0.0.1", 5060), remote)
                 endpoint.do(partial(ask, flow))
@@ -235,6 +238,7 @@ class TcpDesk:
         self.address = self.sock.getsockname()[:2]
         self.endpoint = made(self.events.take, tcp_limits=TcpLimits(**limits))
         self.endpoint.attach_tcp(self.sock)
+        self.endpoint.read()
 
     async def __aenter__(self) -> TcpDesk:
         return self

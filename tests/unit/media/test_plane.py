@@ -275,7 +275,8 @@ def test_a_later_control_finds_the_legs_of_the_one_before_and_goes_on_with_them(
 
 def test_what_a_leg_reported_while_nobody_was_in_control_is_told_to_who_adopts_it():
     async def story():
-        link, heard = Link(), []
+        link = Link()
+        heard: list[object] = []
         plane = plane_over(link)
         state = messages.LegState(leg=7, port=10000, rtcp_port=10001, mode="play", peer=0, claim="", token=3)
         key = messages.Digit(7, 1, "5", 100)

@@ -48,7 +48,8 @@ class Registrations:
     def restore(self, record: LiveState) -> None:
         """Go on with an address of record of a control process before this one; what has run out meanwhile is dropped."""
         bindings = [Binding.from_json(plain) for plain in record.data["bindings"]]
-        self._registrar.restore(record.key, bindings, self._endpoint.connections)
+        alive = [binding for binding in bindings if binding.expires_at > self._now()]
+        self._registrar.restore(record.key, alive, self._endpoint.connections)
         self._keep(record.key)
 
     def bindings(self, aor: str) -> list[Binding]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from harness import virtual_time
@@ -44,9 +45,21 @@ class ControlsStore:
         if not self.dead:
             self._store.drop(kind, key)
 
+    async def put(self, *records: Any) -> None:
+        await self._alive()
+        await self._store.put(*records)
+
+    async def delete(self, *records: Any) -> None:
+        await self._alive()
+        await self._store.delete(*records)
+
     async def durable(self) -> None:
         if not self.dead:
             await self._store.durable()
+
+    async def _alive(self) -> None:
+        if self.dead:
+            await asyncio.Event().wait()
 
 
 class DeadTransport:
@@ -72,7 +85,7 @@ class ControlsLink(SlowLink):
     def __init__(self, story: CrashingStory) -> None:
         super().__init__(story.media, story)
         self._to_worker = story.media.send
-        self.send = self._send_if_alive  # type: ignore[assignment]
+        self.send = self._send_if_alive
         self.dead = False
 
     def _send_if_alive(self, commands: Any, descriptors: Any = ()) -> None:
@@ -101,17 +114,25 @@ class CrashingStory(Story):
 
     async def dies(self) -> None:
         """Kill control."""
+        self.falls_silent()
+        control = self.control
+        control.endpoint.close()
+        await control.calls.close()
+        await control.tasks.close()
+        if self._rest is not None:
+            await self._rest.close()
+            self._rest = None
+        self.deaths += 1
+
+    def falls_silent(self) -> None:
+        """From now on nothing of what control does reaches the outside."""
         self._down = True
         control = self.control
         control.endpoint.attach_wire(DeadWire(), PLATFORM)
         for gate in (control._ports.store, *control._ports.plane._links):
-            gate.dead = True  # type: ignore[attr-defined, union-attr]
+            gate.dead = True  # type: ignore[attr-defined]
         control.endpoint._on_event = lambda _event: None
         control._ports.webhooks._courier._transport = DeadTransport()
-        control.endpoint.close()
-        await control.calls.close()
-        await control.tasks.close()
-        self.deaths += 1
 
     async def follows(self, *, after_s: float = 0.0) -> int:
         """Start the next control; returns how many calls go on."""
@@ -119,9 +140,9 @@ class CrashingStory(Story):
         frames = FrameStore(self._frames.frames)
         self.clips = ClipLibrary(frames, InlineMaker(frames, ToneSpeech()), clock=self.clock)
         epoch = self.deaths + 1
-        self.plane = MediaPlane([ControlsLink(self)], host=PLATFORM[0], random=self.random, epoch=epoch)
+        self.plane = MediaPlane([self._controls_link()], host=PLATFORM[0], random=self.random, epoch=epoch)
         ports = self._ports()
-        self.control = Control(_with_store(ports, ControlsStore(self.store, epoch)))
+        self.control = Control(replace(ports, store=self._controls_store(epoch)))
         self.control.endpoint.attach_wire(self, PLATFORM)
         going_on = await self.control.recover()
         self._down = False
@@ -130,16 +151,16 @@ class CrashingStory(Story):
             self.send_sip(data, source)
         return going_on
 
+    def _controls_link(self) -> ControlsLink:
+        return ControlsLink(self)
+
+    def _controls_store(self, epoch: int) -> Any:
+        return ControlsStore(self.store, epoch)
+
     async def crashes(self, *, for_s: float = 0.0) -> int:
         """Kill control and let the next one follow; returns how many calls go on."""
         await self.dies()
         return await self.follows(after_s=for_s)
-
-
-def _with_store(ports: Any, store: Any) -> Any:
-    from dataclasses import replace
-
-    return replace(ports, store=store)
 
 
 def play(tell: Callable[[CrashingStory], Awaitable[None]], **settings: Any) -> None:

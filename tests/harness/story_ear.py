@@ -102,6 +102,8 @@ class Ear:
         self._known = known
         self.codec = "PCMU"
         self.frames: list[Frame] = []
+        self.run = Run("nothing", 0.0, 0.0)
+        """What is heard now, and since when"""
         self.digits: list[str] = []
         """RFC 4733 events received, each once"""
         self.digits_at: list[float] = []
@@ -121,7 +123,15 @@ class Ear:
         payload = packet[12:]
         frame = Frame(self._now(), self._name(payload), payload)
         self.frames.append(frame)
+        self._go_on(frame)
         self.on_frame(frame)
+
+    def _go_on(self, frame: Frame) -> None:
+        run = self.run
+        if frame.sound == run.sound and frame.at - run.since - run.seconds < 2 * FRAME_S:
+            self.run = Run(run.sound, run.since, frame.at + FRAME_S - run.since)
+        else:
+            self.run = Run(frame.sound, frame.at, FRAME_S)
 
     def _take_event(self, packet: bytes) -> None:
         timestamp = int.from_bytes(packet[4:8], "big")

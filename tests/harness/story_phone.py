@@ -149,15 +149,12 @@ class Phone:
         """Wait until a sound, not heard before this moment for as long as ``for_s``, is heard; returns when it began."""
         begun = self._story.now()
 
-        def found() -> float | None:
-            runs = Heard(self.ear.frames[-500:], begun - 0.5, self._story.now() + FRAME_S).runs
-            return next((run.since for run in reversed(runs) if run.sound == sound and run.since + run.seconds > begun + for_s
-                         and run.seconds >= for_s - 1e-6), None)  # fmt: skip
+        def hears_it() -> bool:
+            run = self.ear.run
+            return run.sound == sound and run.seconds >= for_s - 1e-6 and run.since + run.seconds > begun + for_s
 
-        await self._until(lambda: found() is not None, within, lambda: f"hear {sound}; heard: {self.heard(begun)}")
-        began = found()
-        assert began is not None
-        return began
+        await self._until(hears_it, within, lambda: f"hear {sound}; heard: {self.heard(begun)}")
+        return self.ear.run.since
 
     def heard(self, since: float | None = None, until: float | None = None) -> Heard:
         """What was heard in that time; default from the call's beginning to now."""

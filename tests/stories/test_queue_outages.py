@@ -276,8 +276,8 @@ def test_default_music_that_was_heard_for_longer_than_a_moment_is_not_cut_short(
 def test_audio_there_is_no_room_for_is_passed_over_and_told() -> None:
     async def story(story: Story) -> None:
         story.tenant.on("/voice", enqueue())
-        story.tenant.on("/wait", f"{spoken(1000, seconds=500)}<Play>/long.wav</Play>{spoken(400, seconds=50)}")
-        story.tenant.on("/long.wav", wav(500, seconds=500))
+        story.tenant.on("/wait", f"{spoken(1000, seconds=220)}<Play>/long.wav</Play>{spoken(400, seconds=50)}")
+        story.tenant.on("/long.wav", wav(500, seconds=220))
         caller = await story.caller_waits("alice")
         await caller.hears(400, within=10)
         assert await story.codes() == [13520, 13420]

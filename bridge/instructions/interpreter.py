@@ -54,7 +54,8 @@ class Interpreter:
         verb = verbs[script.index]
         if scope.takes_keys or isinstance(verb, KEEPS_KEYS):
             return await self._run_verb(call, verbs, script, scope)
-        call.digits.clear()
+        if not script.progress:  # else it goes on: what has been pressed may be for a verb within
+            call.digits.clear()
         outcome = await self._run_verb(call, verbs, script, scope)
         call.digits.clear()
         return outcome

@@ -13,13 +13,15 @@ Documents of sound are asked for ahead, so that their first sound is joined to t
 what a fetch took lately before the end, with the values of that moment. Never past a Redirect, a Gather or a Leave.
 
 Progress: ``begun`` once there is sound; ``script`` the document that runs, ``target`` the one it leads to where that is not ``waitUrl``;
-``ahead`` the one asked for ahead; ``asking`` the URL and token of a request that is under way; ``outage`` while the application fails:
+``ahead`` the one asked for ahead; ``asking`` the URL and token of a request that is under way; ``fetched_at`` when the last
+one was made; ``outage`` while the application fails:
 ``since`` (seconds, monotonic), the ``url`` that failed first, whether it ``fell_back``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -74,9 +76,8 @@ class WaitState:
         self._retry_s = retry_s
         self._clock = call.services.clock
         self._pace = Pace()
-        self._fetched_at = -1e9
         self._sound_ended_at = self._clock.now()
-        self._ahead: asyncio.Task[Script] | None = None
+        self._ahead: asyncio.Task[None] | None = None
 
     async def run(self) -> LeaveQueue | HangUp:
         """Run documents until the tenant says otherwise. Raises WaitApplicationLost."""
@@ -94,13 +95,12 @@ class WaitState:
         while True:
             script = script or await self._next_script(target)
             self._progress["script"] = script
-            self._progress.pop("ahead", None)
             outcome = await self._interpreter.run(self._call, script, self._scope(script))
+            if isinstance(outcome, LeaveQueue | HangUp):
+                return outcome  # the script stays: whoever goes on from here comes to the same end
             self._progress.pop("script", None)
             script = None
             match outcome:
-                case LeaveQueue() | HangUp():
-                    return outcome
                 case GoTo():
                     target = outcome.target
                 case _:
@@ -161,15 +161,18 @@ class WaitState:
 
     async def _take_ahead(self, target: Target) -> Script | None:
         ahead, self._ahead = self._ahead, None
-        if ahead is None:
-            return self._stored("ahead") if target is self._wait else None
-        if target is not self._wait:
+        if ahead is not None:
+            await self._finish(ahead, wanted=target is self._wait)
+        script = self._stored("ahead")
+        self._progress.pop("ahead", None)
+        return script if target is self._wait else None
+
+    async def _finish(self, ahead: asyncio.Task[None], *, wanted: bool) -> None:
+        if not wanted:
             await stop(ahead)
-            return None
-        try:
-            return await ahead
-        except DocumentFailure:
-            return None  # asked for again, with retries, by who needs it now
+            return
+        with contextlib.suppress(DocumentFailure):  # asked for again, with retries, by who needs it now
+            await ahead
 
     async def _fetch_until_it_works(self, target: Target) -> Script:
         """Retry with back-off for as long as the caller waits, and the queue allows. Raises WaitApplicationLost."""
@@ -215,21 +218,27 @@ class WaitState:
 
     async def _fetch(self, target: Target) -> Script:
         """One request, no sooner than a second after the one before, with the queue's values of this moment."""
-        now = self._clock.now()
-        wait_s = self._fetched_at + self._call.services.config.min_fetch_interval_s - now
+        now, interval_s = self._clock.now(), self._call.services.config.min_fetch_interval_s
+        wait_s = self._progress.get("fetched_at", now - interval_s) + interval_s - now
         if wait_s > 0:
             await asyncio.sleep(wait_s)
-        begun = self._fetched_at = self._clock.now()
+        begun = self._clock.now()
         values = self._variables()
         names = {name for name, _ in values}  # a fallback's request repeats the failed one's, which had values of its moment
         kept = (pair for pair in target.params if pair[0] not in names)
         with_values = Target(url=target.url, method=target.method, params=(*kept, *values), token=self._token(target))
         try:
             script = await fetching.fetch(self._call, with_values, Context.WAIT)
-        finally:
-            self._progress["asking"] = None
+        except DocumentFailure:
+            self._answered(begun)
+            raise
+        self._answered(begun)
         self._pace.took(self._clock.now() - begun)
         return script
+
+    def _answered(self, begun: float) -> None:
+        self._progress["asking"] = None
+        self._progress["fetched_at"] = begun
 
     def _token(self, target: Target) -> str:
         """The request's token: the one it had where a control process before this one ended while it was under way."""
@@ -242,20 +251,22 @@ class WaitState:
     # Asking ahead
 
     def _think_ahead(self, playing: Playing) -> None:
-        if playing.ends_at is not None and self._ahead is None and not self._progress.get("ahead"):
+        if playing.ends_at is not None and self._ahead is None:
             self._ahead = asyncio.create_task(self._ask_ahead(playing), name=f"wait document of {self._call.sid}, ahead")
 
-    async def _ask_ahead(self, playing: Playing) -> Script:
+    async def _ask_ahead(self, playing: Playing) -> None:
         assert playing.ends_at is not None
-        await asyncio.sleep(max(0.0, playing.ends_at - AHEAD_S - self._pace.recent_s - self._clock.now()))
-        script = self._progress["ahead"] = await self._attempt(self._wait)
+        script = self._stored("ahead")  # as far as a control process before this one came with it
+        if script is None:
+            await asyncio.sleep(max(0.0, playing.ends_at - AHEAD_S - self._pace.recent_s - self._clock.now()))
+            script = await self._attempt(self._wait)
+        self._progress["ahead"] = script
         self._call.touch()
         verbs = Document.from_plain(script.document).verbs
-        if verbs and isinstance(verbs[0], SOUNDS):
+        if verbs and isinstance(verbs[0], SOUNDS) and "token" not in script.progress:
             scope = self._scope(script)
             scope.playing = playing
             await self._interpreter.make_ready(verbs[0], self._call, scope, script.progress)
-        return script
 
 
 def _leads_on(script: Script) -> bool:

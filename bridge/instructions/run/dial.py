@@ -3,8 +3,9 @@
 The place of the caller is claimed, not taken: it is the caller's until the worker reports the bridge. If the caller is gone before that,
 this call waits on for the next one with the ticket it has, at its own place among the waiting agents, within the same timeout.
 
-Progress: ``queue``; ``ticket`` among the waiting agents; ``until`` (seconds, monotonic) when it gives up; then what the action is told:
-``result``, ``status``, ``caller``, ``caller_waited_s``, ``talked_s``; ``told`` where it has been told, as the call was interrupted.
+Progress: ``queue``; ``ticket`` among the waiting agents; ``until`` (seconds, monotonic) when it gives up; ``rings`` while the ringing tone
+is heard; then what the action is told: ``result``, ``status``, ``caller``, ``caller_waited_s``, ``talked_s``; ``told`` where it has been
+told, as the call was interrupted.
 """
 
 from __future__ import annotations
@@ -69,10 +70,11 @@ async def _take_from_queue(verb: Dial, noun: QueueNoun, call: Call, progress: Pr
             conversation, call.revived = call.revived, None
             await call.unless_interrupted()
             if conversation is None:
-                _ring(verb, call)
+                _ring(verb, call, progress)
                 conversation = await _claim(noun, call, progress)
             if conversation is None:
                 return
+            progress.pop("rings", None)
             await _talk(verb, call, conversation)
             if conversation.was_bridged:
                 _keep(progress, conversation)
@@ -144,9 +146,11 @@ async def _star(call: Call, *, wanted: bool) -> None:
         pass  # other keys belong to nobody here
 
 
-def _ring(verb: Dial, call: Call) -> None:
-    """The ringing tone that the one who dials hears until the bridge."""
-    if call.leg.answered:
+def _ring(verb: Dial, call: Call, progress: Progress) -> None:
+    """The ringing tone that the one who dials hears until the bridge; it goes on by itself."""
+    if call.leg.answered and not progress.get("rings"):
+        progress["rings"] = True
+        call.touch()
         call.sound.start(Program(segments=(call.services.clips.ringing(verb.ring_tone).segment(0),), report_after=0))
 
 
@@ -164,6 +168,8 @@ def _keep(progress: Progress, conversation: Conversation) -> None:
 
 def _cut_short(verb: Dial, call: Call, progress: Progress, conversation: Conversation | None) -> None:
     """The dialling call was interrupted: give the caller back or end the talk; where it hung up, its action is asked all the same."""
+    if call.interruption is None:
+        return  # the process ends, not the call
     _settle(progress, "hangup", "canceled")
     if conversation is not None:
         conversation.end(Why.AGENT_GONE if isinstance(call.interruption, Ended) else Why.AGENT_REDIRECTED)

@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,8 @@ class Demo:
 
     def wait_for(self, pattern: str, within_s: float = WITHIN_S) -> re.Match[str]:
         """Read lines up to the one that matches; keeps an eye on which processes there are."""
-        while line := read_line(self.process.stdout, within_s):
+        deadline = time.monotonic() + within_s
+        while line := read_line(self.process.stdout, max(0.0, deadline - time.monotonic())):
             self.printed.append(line)
             self.below.update(children(self.process.pid))
             if found := re.search(pattern, line):
@@ -107,6 +109,8 @@ def test_the_demo_stays_up_for_a_softphone_and_ends_on_ctrl_c(start):
         demo.wait_for(r"/visitors/wait QueuePosition=1 .*<Gather>")
         call.press("1")
         demo.wait_for(r"/visitors/key Digits=1 QueuePosition=1 .*<Say>")
+        demo.wait_for(r"/visitors/wait .*<Gather>")  # asked for ahead: keys pressed while the last one still speaks are nobody's
+        call.ear.wait_for_packets(100)
         call.press("9")
         demo.wait_for("/visitors/done .*QueueResult=leave")
         call.hung_up(within_s=10)

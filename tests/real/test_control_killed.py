@@ -45,6 +45,14 @@ def longest_gap(call: PhoneCall) -> float:
     return max(later.at - earlier.at for earlier, later in pairwise(packets))
 
 
+def waiting_caller(phone: SipPhone) -> PhoneCall:
+    """One after the other: of callers who come at once the tenant's answers decide who is first."""
+    caller = phone.invite("+15550100")
+    caller.answered()
+    caller.ear.wait_for_tone(440)
+    return caller
+
+
 @pytest.fixture
 def desk(start_platform: Callable[..., Platform]) -> Platform:
     platform = start_platform(WAITLINE_STANDBY="true")
@@ -58,10 +66,7 @@ def desk(start_platform: Callable[..., Platform]) -> Platform:
 
 def test_callers_wait_on_with_their_music_and_places_when_control_is_killed(desk: Platform) -> None:
     with SipPhone(server=desk.sip) as phone, SipPhone(server=desk.sip, user="agent", seed=2) as desk_phone:
-        callers = [phone.invite("+15550100") for _ in range(3)]
-        for caller in callers:
-            caller.answered()
-            caller.ear.wait_for_tone(440)
+        callers = [waiting_caller(phone) for _ in range(3)]
         queue = desk.client.queues.list()[0]
         before = [member.call_sid for member in desk.client.queues(queue.sid).members.list()]
         for deaths in (1, 2, 3):
@@ -80,10 +85,7 @@ def test_callers_wait_on_with_their_music_and_places_when_control_is_killed(desk
 
 def test_callers_wait_on_through_an_upgrade(desk: Platform) -> None:
     with SipPhone(server=desk.sip) as phone:
-        callers = [phone.invite("+15550100") for _ in range(2)]
-        for caller in callers:
-            caller.answered()
-            caller.ear.wait_for_tone(440)
+        callers = [waiting_caller(phone) for _ in range(2)]
         old = control_of(desk)
         done = desk.serve.command("upgrade")
         assert done.returncode == 0, done.stderr

@@ -231,6 +231,7 @@ class Call:
             call_sid=self.sid,
             token=target.token or self.tokened(target).token,
         )
+        await self.kept()  # what led here, and the token: else a later control could ask the same under another one
         begun = clock.now()
         try:
             reply = await self.services.webhooks.fetch(request)

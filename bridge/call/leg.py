@@ -144,10 +144,9 @@ class Leg:
         )
 
     def ring(self) -> None:
-        """180, while the tenant is asked."""
-        if not self.answered and not self._over and not self._state.sip.rang:
+        """180, while the tenant is asked; again by a control process that goes on, as nobody knows whether the first got out."""
+        if not self.answered and not self._over:
             self._endpoint.do(lambda agent, now: agent.provisional(self._state.sip.dialog, 180, headers=self._contact_header(), now=now))
-            self._state.sip.rang = True
             self._on_change()
 
     def answer(self) -> None:

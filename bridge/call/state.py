@@ -87,8 +87,6 @@ class SipFacts:
     username: str = ""
     headers: list[tuple[str, str]] = field(default_factory=list)
     """X- headers of the INVITE"""
-    rang: bool = False
-    """Whether the caller was sent a 180"""
 
 
 @dataclass(slots=True, kw_only=True)

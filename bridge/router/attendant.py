@@ -162,6 +162,7 @@ class Attendant:
         """Say goodbye, keep the record, tell the tenant; the call can be acted on no more."""
         call.interrupt(end)
         call.lift_limits()
+        await call.kept()  # before the peer hears of it: a later control must not go on with a call that has been hung up
         state = call.state
         state.status = _final(end.status, answered=state.answered_at is not None)
         state.ended_at = self._services.clock.utc()

@@ -133,7 +133,7 @@ class Session:
         """The exchange of our BYE."""
         self.gone = False
         self.kept = False
-        """Whether the leg is kept in a store: then final responses wait until what they confirm is there."""
+        """Whether the leg is kept in a store: then responses wait until what they confirm is there."""
 
     def end(self, now: float) -> None:
         """Forget the leg: nothing more is heard of it, and what was open in it ends without a word."""

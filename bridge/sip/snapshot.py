@@ -38,7 +38,7 @@ _NOTHING_ELSE = {"initial": False, "closing": "", "late_bye": None, "unconfirmed
 
 
 def take(context: Context, handle: str) -> dict[str, Any] | None:
-    """The leg of that handle, or its last word; None if neither is left. From now on final responses of the leg are held."""
+    """The leg of that handle, or its last word; None if neither is left. From now on responses of the leg are held."""
     session = context.sessions.get(handle)
     if session is not None:
         return {"version": VERSION, **_session_to_plain(context, session)}

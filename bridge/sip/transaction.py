@@ -131,7 +131,7 @@ class Transaction:
         self.handle = ""
         """The leg that it outlives, see ``TransactionLayer.last_words``."""
         self.held = False
-        """Whether a final response is to be sent only when what led to it is durable."""
+        """Whether a response is to be sent only when what led to it is durable: even a 100 stops the peer from asking again."""
 
     def feed(self, what: Input, now: float, message: Any = None) -> bool:
         """Take one input; ``message`` is the Response or ACK received, or the octets of the response to send. False if it was ignored."""
@@ -205,12 +205,12 @@ class Transaction:
     def send(self, _now: float, data: bytes) -> None:
         """Send a new message and keep it for resending."""
         self.last = data
-        self._layer.send(self.flow, data, held=self.held and not self.pending)
+        self._layer.send(self.flow, data, held=self.held)
 
     def resend(self, _now: float, _message: object) -> None:
         """Send the last message again, if there is one: an INVITE may come twice before its 100 went out."""
         if self.last:
-            self._layer.send(self.flow, self.last, held=self.held and not self.pending)
+            self._layer.send(self.flow, self.last, held=self.held)
 
     def pass_up(self, now: float, response: Response) -> None:
         self.user.response_received(self, response, now)

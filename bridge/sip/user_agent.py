@@ -4,7 +4,7 @@ The shell feeds ``receive`` with what arrives and ``expire`` with the time, arms
 and after each command drains ``effects`` (octets to send) and ``events`` (facts for the layer above). ``now`` is always seconds of one
 monotonic clock.
 
-Where the owner keeps a leg in a store (``snapshot``), what it must not unsay is given by ``held`` instead of ``effects``: final responses,
+Where the owner keeps a leg in a store (``snapshot``), what it must not unsay is given by ``held`` instead of ``effects``: its responses,
 to be sent once all that happened up to now is durable. A user agent in another process goes on by ``restore`` (see ``snapshot``).
 
 A message climbs as in RFC 3261 §8.2, §12.2.2 and §17.2.3: a transaction absorbs it, or a dialog takes it, or it is judged by ``policy``,
@@ -400,7 +400,7 @@ class UserAgent:
     def snapshot(self, dialog: str) -> dict[str, Any] | None:
         """What another user agent needs to go on with the leg, JSON-able; None if nothing is left of it. See ``snapshot``.
 
-        From then on the leg's final responses are ``held``.
+        From then on the leg's responses are ``held``.
         """
         return snapshot.take(self._context, dialog)
 

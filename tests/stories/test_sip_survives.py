@@ -40,7 +40,7 @@ def test_a_call_whose_voice_url_is_being_asked_goes_on_with_the_same_request() -
         first, second = story.tenant.asked_for("/voice")
         assert first["CallSid"] == second["CallSid"]
         assert first.headers["I-Twilio-Idempotency-Token"] == second.headers["I-Twilio-Idempotency-Token"]
-        assert caller.count(ringing) == 1
+        assert len({m.raw for _, m in caller.received if ringing(m)}) == 1
         assert caller.count(final) == 1
 
     play(story)
@@ -92,9 +92,11 @@ def test_a_ringing_agent_goes_on_ringing_and_is_answered_when_a_caller_comes() -
         agent.dials(AGENTS)
         await story.passes(1)
         await story.crashes(for_s=1)
+        await story.passes(0.1)
+        rang = agent.count(ringing)
         agent.again()
         await story.passes(0.1)
-        assert agent.count(ringing) == 2  # once, and once more for the INVITE that came again
+        assert agent.count(ringing) == rang + 1  # the INVITE that came again makes no second call
         caller = story.phone("alice")
         await caller.calls(NUMBER)
         await agent.is_answered()

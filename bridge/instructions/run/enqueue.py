@@ -224,6 +224,7 @@ def _results(progress: Progress) -> Parameters:
 
 def _outcome(verb: Enqueue, progress: Progress, call: Call) -> Next:
     if progress.get("hang_up"):
+        progress["told"] = True
         if verb.action is not None:
             call.notify_later(_action(verb, progress), status=CallStatus.COMPLETED)
         return HangUp(reason="wait-document-said-hangup")

@@ -451,14 +451,14 @@ def test_within_its_grace_a_bye_for_an_unknown_dialog_is_answered_200_and_nothin
 # --- what is held
 
 
-def test_of_a_kept_leg_final_responses_are_held_and_provisional_ones_are_not() -> None:
+def test_of_a_kept_leg_every_response_is_held_in_order_and_when_it_is_repeated() -> None:
     lab = Lab(auto_trying=False)
     handle = received(lab)
     lab.ua.snapshot(handle)
     lab.ua.provisional(handle, 180, lab.now)
     lab.ua.answer(handle, ANSWER, lab.now)
-    assert [send.data[:11] for send in lab.ua.effects()] == [b"SIP/2.0 180"]
-    assert [send.data[:11] for send in lab.ua.held()] == [b"SIP/2.0 200"]
+    assert lab.ua.effects() == []
+    assert [send.data[:11] for send in lab.ua.held()] == [b"SIP/2.0 180", b"SIP/2.0 200"]
     lab.ua.receive(INVITE, UDP, lab.now)
     assert lab.ua.effects() == []
     assert [send.data[:11] for send in lab.ua.held()] == [b"SIP/2.0 200"]

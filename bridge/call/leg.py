@@ -281,9 +281,7 @@ class Leg:
             case Digit():
                 self._on_digit(report.digit)
             case LegLost():
-                # One that was answered was a call, whatever ended it: the same status as a later control would find for it.
-                status = CallStatus.COMPLETED if self.answered else CallStatus.FAILED
-                self._on_end(Ended(status=status, reason="media-lost", by_peer=False))
+                self._on_end(Ended(status=CallStatus.FAILED, reason="media-lost", by_peer=False))
             case Quiet():
                 self._ask_whether_alive()
             case _:

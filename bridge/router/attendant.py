@@ -164,7 +164,8 @@ class Attendant:
         call.lift_limits()
         await call.kept()  # before the peer hears of it: a later control must not go on with a call that has been hung up
         state = call.state
-        state.status = _final(end.status, answered=state.answered_at is not None)
+        lost = end.reason == "media-lost" and state.answered_at is not None  # as a later control would record it
+        state.status = CallStatus.COMPLETED if lost else _final(end.status, answered=state.answered_at is not None)
         state.ended_at = self._services.clock.utc()
         state.end_reason = end.reason
         call.leg.close()

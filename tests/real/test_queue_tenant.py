@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -37,9 +38,10 @@ def tenant(serve, tmp_path):
 
 
 def line_about(tenant, path):
-    """Read the tenant's lines up to the one about that page."""
+    """Read the tenant's lines up to the one about that page; a waiting caller makes lines for ever."""
+    deadline = time.monotonic() + 30
     while not (line := tenant()).startswith(f"{path} "):
-        assert line, f"no line about {path}"
+        assert line and time.monotonic() < deadline, f"no line about {path}"
     return line
 
 

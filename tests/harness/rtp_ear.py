@@ -87,6 +87,8 @@ class RtpEar:
                 continue
             except OSError:  # closed
                 return
+            if self._closing.is_set():
+                return
             at = time.monotonic()
             is_rtcp = wire is self._rtcp or (len(data) > 1 and 192 <= data[1] <= 223)
             packet = None if is_rtcp else Packet.parse(data, at, source)
@@ -225,6 +227,8 @@ class RtpEar:
         """Stop both threads and free the ports."""
         self.hush()
         self._closing.set()
+        for wire in (self._rtp, self._rtcp):
+            wire.sendto(b"", wire.getsockname())  # wakes its listener
         for listener in self._listeners:
             listener.join(2)
         self._rtp.close()

@@ -13,6 +13,7 @@ message once more, and that is how the probes for duplicates are written::
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 import socket
@@ -209,8 +210,17 @@ class SipPhone:
         for call in self.calls.values():
             call.close()
         self._closing.set()
+        self._wake()
         self._listener.join(2)
         self._wire.close()
+
+    def _wake(self) -> None:
+        """End the wait of the thread that listens."""
+        if self.transport == "udp":
+            self._wire.sendto(b"", (self.host, self.port))
+            return
+        with contextlib.suppress(OSError):  # the server has closed it already
+            self._wire.shutdown(socket.SHUT_RD)
 
     def __enter__(self) -> SipPhone:
         return self

@@ -41,7 +41,8 @@ def line_about(tenant, path):
     """Read the tenant's lines up to the one about that page; a waiting caller makes lines for ever."""
     deadline = time.monotonic() + 30
     while not (line := tenant()).startswith(f"{path} "):
-        assert line and time.monotonic() < deadline, f"no line about {path}"
+        assert line, f"the tenant said no more, and nothing about {path}"
+        assert time.monotonic() < deadline, f"no line about {path}"
     return line
 
 

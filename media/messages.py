@@ -247,6 +247,8 @@ Message = Command | Report
 
 MAX_BATCH_BYTES = 32_000
 
+_to_json = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps makes an encoder for each call that is not its default
+
 _TYPES: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
@@ -258,7 +260,7 @@ _TYPES: dict[str, Any] = {
 
 def encode(messages: list[Message]) -> bytes:
     """Return one batch as bytes. The caller keeps it under MAX_BATCH_BYTES."""
-    return json.dumps([[type(m).__name__, *m] for m in messages], separators=(",", ":")).encode()
+    return _to_json([[type(m).__name__, *m] for m in messages]).encode()
 
 
 def decode(batch: bytes) -> list[Message]:

@@ -185,6 +185,8 @@ def split_ports(first: int, last: int, parts: int) -> list[tuple[int, int]]:
 
 def _fitting(commands: list[Command]) -> int:
     """Return how many of the first commands fit into one message; at least one."""
+    if len(commands) == 1:
+        return 1
     size = 2
     for count, command in enumerate(commands):
         size += len(encode([command])) - 1

@@ -182,8 +182,8 @@ class CallState:
         plain["status"] = self.status.value
         for name in _DATES:
             plain[name] = plain[name].isoformat() if plain[name] else None
-        for name in ("application", "sip", "media"):
-            plain[name] = _shallow(plain[name])
+        for name, names in _NESTED:
+            plain[name] = {part: getattr(plain[name], part) for part in names}
         plain["script"] = self.script.to_plain() if self.script else None
         plain["here"] = self.here.to_plain() if self.here else None
         plain["left"] = [self.left.reason.value, self.left.waited_s] if self.left else None
@@ -210,10 +210,10 @@ class CallState:
 
 _CALL_FIELDS = tuple(field.name for field in fields(CallState))
 _DATES = ("created_at", "answered_at", "ended_at")
-
-
-def _shallow(record: Any) -> dict[str, Any]:
-    return {field.name: getattr(record, field.name) for field in fields(record)}
+_NESTED = tuple(
+    (name, tuple(part.name for part in fields(kind)))
+    for name, kind in (("application", Application), ("sip", SipFacts), ("media", MediaFacts))
+)
 
 
 def _plain(value: Any) -> Any:

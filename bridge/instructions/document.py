@@ -21,6 +21,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import Message
+from functools import lru_cache
 from typing import Any, Self
 
 from lxml import etree
@@ -97,6 +98,7 @@ def parse(body: bytes, content_type: str, *, url: str) -> Document:
     raise DocumentError(f"cannot use content of type {content_type[:200]!r}", code=CONTENT_TYPE)
 
 
+@lru_cache(maxsize=256)
 def _media_type(content_type: str) -> tuple[str, str]:
     """(type/subtype in lower case, charset or ""). The standard library's reader knows quoting and RFC 2231."""
     header = Message()

@@ -310,11 +310,12 @@ UNAVAILABLE = frozenset(["Record", "Refer", "Connect", "Start", "Stop", "Pay", "
 """Verbs of the wire contract that are not built."""
 
 _PLAIN: Mapping[str, type[Verb]] = {spec.make.name: spec.make for spec in (*VERBS.values(), _QUEUE_NOUN)}
+_FIELDS: Mapping[type[Verb], tuple[str, ...]] = {make: tuple(entry.name for entry in fields(make)) for make in _PLAIN.values()}
 
 
 def to_plain(verb: Verb) -> dict[str, Any]:
     """What JSON can hold: the fields, headed by the verb's name under ``verb``."""
-    return {"verb": verb.name} | {entry.name: _plain(getattr(verb, entry.name)) for entry in fields(verb)}
+    return {"verb": verb.name} | {name: _plain(getattr(verb, name)) for name in _FIELDS[type(verb)]}
 
 
 def _plain(value: Any) -> Any:
@@ -329,7 +330,7 @@ def from_plain(plain: Mapping[str, Any]) -> Verb:
     Raises KeyError for a verb that is unknown here.
     """
     make = _PLAIN[plain["verb"]]
-    known = {entry.name for entry in fields(make)}
+    known = _FIELDS[make]
     return make(**{name: _unplain(value) for name, value in plain.items() if name in known})
 
 

@@ -70,13 +70,16 @@ class DialogState:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values only."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {name: getattr(self, name) for name in _FIELDS}
         return values | {"route_set": list(self.route_set), "flow": self.flow.to_plain()}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> DialogState:
         """The inverse of ``to_json``."""
         return cls(**(values | {"route_set": tuple(values["route_set"]), "flow": Flow.from_plain(values["flow"])}))
+
+
+_FIELDS = tuple(field.name for field in fields(DialogState))
 
 
 def dialog_of_invite(request: Request, flow: Flow, *, local_tag: str) -> DialogState:

@@ -39,8 +39,7 @@ def clean_text(value: str) -> str:
     return value.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _to_json(value: dict[str, Any]) -> str:
-    return json.dumps(value, separators=(",", ":"))  # ASCII only: any text passes, escaped
+_to_json = json.JSONEncoder(separators=(",", ":")).encode  # made once; ASCII only: any text passes, escaped
 
 
 _ENCODERS: dict[Any, Converter] = {datetime: to_microseconds, str: clean_text, dict: _to_json}

@@ -9,6 +9,7 @@ that a tenant learns of it with the first request rather than in the outage it w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import parse_qsl
 
 from waitline.bridge.config import Config
@@ -58,6 +59,7 @@ class RetryPolicy:
         return failure.fault.retry in self.on
 
 
+@lru_cache(maxsize=256)
 def policy_of(fragment: str, limits: Limits) -> RetryPolicy:
     """Read the overrides in a URL's fragment. Raises Failure BAD_POLICY."""
     given = dict(parse_qsl(fragment, keep_blank_values=True))

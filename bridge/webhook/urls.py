@@ -7,13 +7,16 @@ unreserved and harmless characters are not escaped (a framework that unescapes t
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from urllib.parse import urlencode
+from urllib.parse import quote_plus
 
 from yarl import URL
 
 from waitline.bridge.webhook.faults import Failure, Fault
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +46,7 @@ def parse(text: str) -> WebUrl:
 
 def with_query(url: str, params: Iterable[tuple[str, str]]) -> str:
     """Append pairs behind a canonical URL's own query."""
-    query = urlencode(list(params))
+    query = form(params).decode("ascii")
     if not query:
         return url
     return str(URL(f"{url}{_separator(url)}{query}"))
@@ -51,7 +54,11 @@ def with_query(url: str, params: Iterable[tuple[str, str]]) -> str:
 
 def form(params: Iterable[tuple[str, str]]) -> bytes:
     """The pairs as the body of a form."""
-    return urlencode(list(params)).encode("ascii")
+    return "&".join([f"{_escaped(name)}={_escaped(value)}" for name, value in params]).encode("ascii")
+
+
+def _escaped(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else quote_plus(text)  # names and identifiers, most of a form, have nothing to escape
 
 
 def redirected(base: WebUrl, location: str) -> WebUrl:

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from waitline.bridge.webhook import urls
 from waitline.bridge.webhook.faults import Failure, Fault
@@ -71,3 +75,9 @@ def test_a_redirect_that_leads_out_of_the_web_is_refused(location: str):
     with pytest.raises(Failure) as caught:
         urls.redirected(urls.parse("http://h.example/"), location)
     assert caught.value.fault is Fault.BAD_REDIRECT
+
+
+@given(st.lists(st.tuples(st.text(), st.text().filter(lambda text: text.isprintable()))))
+def test_a_form_is_escaped_as_the_standard_library_escapes_it(params: list[tuple[str, str]]):
+    params = [(name.encode("utf-8", "replace").decode(), value) for name, value in params]
+    assert urls.form(params) == urlencode(params).encode()

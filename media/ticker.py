@@ -34,8 +34,8 @@ class Ticker:
         self._now = now
         self._libc = ctypes.CDLL(None, use_errno=True)
         self.fd = self._checked(self._libc.timerfd_create(_CLOCK_MONOTONIC, _TFD_NONBLOCK | _TFD_CLOEXEC))
-        spec = _TimerSpec(_time_spec(TICK_S), _time_spec(self.start + TICK_S))
-        self._checked(self._libc.timerfd_settime(self.fd, _TFD_TIMER_ABSTIME, ctypes.byref(spec), None))
+        self.resting = False
+        self._set(self.start + TICK_S)
 
     def due(self) -> int:
         """Acknowledge the timer; return the number of the newest tick that is due (0 at the start)."""
@@ -43,7 +43,27 @@ class Ticker:
             os.read(self.fd, 8)
         except BlockingIOError:
             return -1
+        return self._newest()
+
+    def rest(self) -> None:
+        """Wake nobody until ``resume``: ticks go on being counted."""
+        self.resting = True
+        self._set(0.0)
+
+    def resume(self) -> int:
+        """Ring again from the next tick on; return the number of the newest."""
+        self.resting = False
+        newest = self._newest()
+        self._set(self.start + (newest + 1) * TICK_S)
+        return newest
+
+    def _newest(self) -> int:
         return int((self._now() - self.start) / TICK_S + 1e-6)
+
+    def _set(self, first_s: float) -> None:
+        """Ring at ``first_s`` and each tick after it; 0: never."""
+        spec = _TimerSpec(_time_spec(TICK_S), _time_spec(first_s))
+        self._checked(self._libc.timerfd_settime(self.fd, _TFD_TIMER_ABSTIME, ctypes.byref(spec), None))
 
     def close(self) -> None:
         os.close(self.fd)

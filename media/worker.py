@@ -10,6 +10,8 @@ a tick. Nothing in it waits for control: commands are read when they are there, 
 A tick that comes late by less than three frames is made up for by sending at once; later than that the packets are left out, timestamps
 go on and the marker is set, because a burst would only fill the receivers' jitter buffers.
 
+Without a leg nothing is due: after a second of that the timer rests until a command comes.
+
 The garbage collector is off: the loop makes no cycles, and a collection of all legs is a gap in all calls.
 """
 
@@ -38,7 +40,7 @@ from waitline.media import filter as kernel_filter
 from waitline.media.frame_store import map_frames
 from waitline.media.messages import Command, Configure, HandedOver, Report, decode, encode
 from waitline.media.outbox import Outbox
-from waitline.media.player import SLOTS
+from waitline.media.player import SLOTS, TICKS_PER_S
 from waitline.media.ports import PortPool
 from waitline.media.rtp import MAX_DATAGRAM_BYTES
 from waitline.media.socket_wire import Port, SocketWire
@@ -49,6 +51,8 @@ MAX_LATE_TICKS = 3 * SLOTS
 """Three frames: later packets are not sent."""
 FIFO_PRIORITY = 10
 NICENESS = -15
+REST_TICKS = TICKS_PER_S
+"""Not at once: setting the timer for each of many short calls costs more than a second of ticks."""
 _LINK_BYTES = 1 << 18
 _MAX_DESCRIPTORS = 4
 _LAZY_EVENTS = 4096
@@ -78,6 +82,7 @@ class Worker:
         self._link: socket.socket | None = link
         self._lifeline = lifeline
         self._ticker = Ticker(clock.now)
+        self._busy_at = 0
         self._buffer = memoryview(bytearray(MAX_DATAGRAM_BYTES))
         for descriptor in (link.fileno(), lifeline, self._ticker.fd):
             self.wire.urgent.register(descriptor, select.EPOLLIN)
@@ -119,6 +124,10 @@ class Worker:
         for tick in range(self.table.now + 1, due + 1):
             self.table.tick(tick)
         self._read_lazy()
+        if self.table.legs:
+            self._busy_at = self.table.now
+        elif self.table.now - self._busy_at >= REST_TICKS:
+            self._ticker.rest()
 
     def _read_lazy(self) -> None:
         """Read what has come to the sockets that nobody waits on: all of it, but of each no more than so many packets a tick."""
@@ -167,6 +176,8 @@ class Worker:
         self.wire.arrived = []
 
     def _command(self, data: bytes) -> None:
+        if self._ticker.resting:
+            self.table.advance(self._ticker.resume())
         try:
             for message in decode(data):
                 if isinstance(message, Command):

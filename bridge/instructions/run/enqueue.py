@@ -122,6 +122,7 @@ async def _join(verb: Enqueue, call: Call, progress: Progress) -> LeaveReason | 
         call.problem(UNKNOWN_QUEUE, f"<Enqueue> {verb.queue}: {error}")
         return LeaveReason.ERROR
     progress["queue"] = queue.sid
+    call.touch()  # the place and the call that knows of it become durable together
     await call.kept()
     return None
 

@@ -200,9 +200,13 @@ class RtpEar:
             self._talker.join(within_s)
             self._talker = None
 
+    def fall_silent(self) -> None:
+        """Have the talk end, without waiting for it."""
+        self._quiet.set()
+
     def hush(self) -> None:
         """Stop talking."""
-        self._quiet.set()
+        self.fall_silent()
         self.finish_talking()
 
     def press(self, to: tuple[str, int], digits: str, *, payload_type: int = 101, marker: bool = True, tone_ms: int = 100) -> None:

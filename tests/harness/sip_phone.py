@@ -358,8 +358,9 @@ class PhoneCall:
         return response
 
     def hang_up(self) -> Message:
-        """Send BYE; returns its final response."""
+        """Send BYE and say no more; returns its final response."""
         self.up = False
+        self.ear.fall_silent()
         return self.final(self.send("BYE"))
 
     def info_digit(self, digit: str) -> Message:
@@ -391,6 +392,7 @@ class PhoneCall:
         """Answer as a phone would."""
         if request.method == "BYE":
             self.up = False
+            self.ear.fall_silent()  # the port may be another call's by now, which would take our voice for its peer's
         if request.method in ("INVITE", "UPDATE"):
             if request.body:
                 self.remote_rtp = request.rtp

@@ -8,12 +8,15 @@ import signal
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from harness import audio
 from harness.processes import children
 from harness.sip_phone import PhoneCall, SipPhone
-from real.conftest import Platform
+
+if TYPE_CHECKING:
+    from real.conftest import Platform
 
 pytestmark = pytest.mark.real
 LONGEST_GAP_S = 0.2

@@ -16,6 +16,7 @@ them, and settles every difference by a rule that has a name, with a line in the
 ``talk-is-over``            a conversation one of whose legs relays no more: both sides go on with their documents
 ``member-without-call``     taken out of the queue
 ``record-cannot-be-read``   it is dropped, and what it describes is settled by the rules for what has no record
+``record-is-foreign``       of a version whose form is not read here: the same. An upgrade asks before (``call.forms``) and refuses
 ``callback-again``          a request that may not have arrived: sent again with the same token
 ==========================  ==========================================================================================
 
@@ -32,11 +33,11 @@ from typing import Any
 
 import structlog
 
-from waitline.bridge.call import callbacks
+from waitline.bridge.call import callbacks, forms
 from waitline.bridge.call.call import Call
 from waitline.bridge.call.conversation import Conversation
 from waitline.bridge.call.interruption import Ended
-from waitline.bridge.call.keeping import CALL, CALLBACK, CONVERSATION, FAREWELL, FAREWELL_S, MEMBER, REGISTRATION, VERSION
+from waitline.bridge.call.keeping import CALL, CALLBACK, CONVERSATION, FAREWELL, FAREWELL_S, MEMBER, REGISTRATION
 from waitline.bridge.call.services import Background, Services
 from waitline.bridge.call.state import CallState, CallStatus
 from waitline.bridge.call.switchboard import Switchboard
@@ -115,6 +116,10 @@ class Recovery:
 
     def _each(self, record: LiveState, settle: Callable[[LiveState], None]) -> None:
         """Settle one record. One that cannot be read costs what it describes, never the start of the platform."""
+        if why := forms.foreign(record):
+            log.error("recovery", rule="record-is-foreign", kind=record.kind, key=record.key, why=why)
+            self._services.keeper.drop(record.kind, record.key)
+            return
         try:
             settle(record)
         except Exception:
@@ -140,10 +145,6 @@ class Recovery:
 
     def _revive(self, record: LiveState) -> None:
         """Make the call again and decide whether it can go on."""
-        if record.version != VERSION:
-            log.error("recovery", rule="call-of-another-version", call=record.key, version=record.version)
-            self._services.keeper.drop(CALL, record.key)
-            return
         plain = record.data
         state = CallState.from_plain(plain["state"])
         call = Call(state, self._services, self._endpoint, Flow.from_plain(plain["leg"]["flow"]))
@@ -188,12 +189,21 @@ class Recovery:
 
     def _restore_queues(self, records: list[LiveState]) -> None:
         queues = self._services.queues
+        records = [record for record in records if self._is_readable(record)]
         # Agents ask again with the tickets they have; new ones come after them.
         queues.restore({"members": [record.data for record in records], "last_ticket": self._services.store.epoch << 32})
         for record in records:
             if self._switchboard.of_sid(record.key) is None:
                 log.warning("recovery", rule="member-without-call", call=record.key)
                 queues.leave(CallSid(record.key), LeaveReason.SYSTEM_ERROR)
+
+    def _is_readable(self, record: LiveState) -> bool:
+        """Members are seated all at once, so one that cannot be read is put aside before."""
+        for line in forms.unreadable([record]):
+            log.error("recovery", rule="record-cannot-be-read", kind=record.kind, key=record.key, why=line)
+            self._services.keeper.drop(record.kind, record.key)
+            return False
+        return True
 
     def _settle_claims(self) -> None:
         """Claims that were in progress: bridged by what the worker says, or given back."""

@@ -141,3 +141,37 @@ def test_a_record_that_cannot_be_read_costs_its_call_and_no_other() -> None:
         assert kept.heard(kept.since + 1).sounds == [400]
 
     play(story)
+
+
+def test_a_place_that_cannot_be_read_costs_nobody_else_theirs() -> None:
+    async def story(story: CrashingStory) -> None:
+        story.may_fail = True
+        story.tenant.on("/voice", enqueue(action="/done"))
+        story.tenant.on("/wait", say(400, seconds=10))
+        lost, kept = await story.caller_waits("alice"), await story.caller_waits("bob")
+        broken, sound = story.sid_of(lost), story.sid_of(kept)
+        await story.dies()
+        story.store.append(LiveState(kind="member", key=broken, version=1, data={}))
+        assert await story.follows() == 2
+        assert story.members() == [sound]
+        done = await story.tenant.asked("/done")
+        assert done["QueueResult"] == "system-error"
+
+    play(story)
+
+
+def test_a_record_of_a_later_version_costs_what_it_describes_and_is_logged() -> None:
+    async def story(story: CrashingStory) -> None:
+        story.may_fail = True
+        story.tenant.on("/voice", enqueue())
+        story.tenant.on("/wait", say(400, seconds=10))
+        lost, kept = await story.caller_waits("alice"), await story.caller_waits("bob")
+        newer = LiveState(kind="call", key=story.sid_of(lost), version=99, data={})
+        await story.dies()
+        story.store.append(newer)
+        assert await story.follows() == 1
+        assert [entry["rule"] for entry in story._log.entries if entry["log_level"] == "error"] == ["record-is-foreign"]
+        await story.passes(12)
+        assert kept.heard(kept.since + 1).sounds == [400]
+
+    play(story)

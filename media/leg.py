@@ -29,8 +29,8 @@ class Leg:
 
     __slots__ = (
         "at_frame", "claim", "codec", "counted_from", "digit_number", "digit_receiver", "digit_sender", "digit_token", "direction",
-        "drop_type", "dtmf_type", "due", "event_timestamp", "id", "is_urgent", "latch", "life", "mux", "over", "packets",
-        "payload_type", "peer", "peer_loss", "peer_report", "peer_report_at_s", "playlist", "port", "quiet_count", "received",
+        "drop_type", "dtmf_type", "due", "event_timestamp", "id", "is_urgent", "latch", "life", "mux", "over", "packets", "payload_type",
+        "peer", "peer_loss", "peer_report", "peer_report_at_s", "playlist", "port", "quiet_count", "received", "recent_digits",
         "reception", "relay", "relayed_at", "remote", "reported_packets", "reported_token", "resume", "round_trip_s", "row", "rtcp_due",
         "rtcp_port", "rtcp_remote", "rtcp_send", "send", "sequence", "slot", "ssrc", "started", "takes_relay", "timestamp",
     )  # fmt: skip
@@ -96,6 +96,8 @@ class Leg:
         self.reception = Reception()
         self.digit_receiver = DigitReceiver()
         self.digit_number = 0
+        self.recent_digits = ""
+        """The newest keys, for a control that read them and died before it had kept them."""
         self.peer: Leg | None = None
         """The partner of a bridge."""
         self.relay: Relay | None = None

@@ -218,6 +218,10 @@ class LegState(NamedTuple):
     claim: str
     token: int
     """Newest token through"""
+    digit_number: int = 0
+    """Keys reported so far"""
+    recent_digits: str = ""
+    """The newest of them: a control that read a report may have died before it had kept the key"""
 
 
 class Dumped(NamedTuple):

@@ -29,6 +29,7 @@ from waitline.media.messages import (
     ClipEnded,
     CloseLeg,
     Command,
+    Digit,
     Dump,
     Dumped,
     HandedOver,
@@ -97,6 +98,8 @@ class MediaLeg:
         self.listener: Listener = _deaf
         self.through = 0
         """The newest token that is through."""
+        self.digit_number = 0
+        """Of the newest key that was delivered."""
         self.closed = False
         self._plane = plane
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
@@ -168,6 +171,10 @@ class MediaLeg:
         if isinstance(report, ClipEnded):
             self.through = max(self.through, report.token)
             self._wake()
+        elif isinstance(report, Digit):
+            if report.number <= self.digit_number:  # told again after a take-over
+                return
+            self.digit_number = report.number
         self.listener(report)
 
     def end(self, reason: str) -> None:
@@ -188,6 +195,16 @@ class MediaLeg:
     def _send(self, command: Command) -> None:
         if not self.closed:
             self._plane.send(self, command)
+
+
+def _recent(state: LegState) -> list[Report]:
+    first = state.digit_number - len(state.recent_digits) + 1
+    return [Digit(state.leg, number, digit, 0) for number, digit in enumerate(state.recent_digits, first)]
+
+
+def _read_before(state: LegState, waiting: list[Report]) -> int:
+    """The newest key that waits for nobody any more."""
+    return min((report.number for report in waiting if isinstance(report, Digit)), default=state.digit_number + 1) - 1
 
 
 class MediaPlane:
@@ -254,18 +271,21 @@ class MediaPlane:
         self._unclaimed = {state.leg: self._unclaimed.get(state.leg, []) for _, state in self._survey}
         return self._survey
 
-    def adopt(self, worker: int, state: LegState) -> MediaLeg:
+    def adopt(self, worker: int, state: LegState, *, digits_kept: int | None = None) -> MediaLeg:
         """Go on with a leg that a survey found.
 
         What it reported while nobody was in control (a key, the end of a clip) has waited in the link; its listener, set before the
-        loop's next turn, is told then.
+        loop's next turn, is told then. Before that it is told the keys that the control before had read and not kept: those after
+        ``digits_kept`` (None: it is not known, and all that were read count as kept).
         """
         leg = MediaLeg(self, state.leg, worker, self._host)
         leg.port, leg.rtcp_port, leg.through = state.port, state.rtcp_port, state.token
         self._legs[leg.id] = leg
         self._load[worker] += 1
         self._next_leg = max(self._next_leg, leg.id + 1)
-        for report in self._unclaimed.pop(leg.id, []):
+        waiting = self._unclaimed.pop(leg.id, [])
+        leg.digit_number = _read_before(state, waiting) if digits_kept is None else digits_kept
+        for report in [*_recent(state), *waiting]:
             asyncio.get_running_loop().call_soon(leg.deliver, report)
         return leg
 

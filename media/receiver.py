@@ -20,6 +20,8 @@ from waitline.media.relay import Relay
 from waitline.media.rtp import HEADER, Address, is_rtcp, payload_bounds
 from waitline.media.wire import Wire
 
+RECENT_DIGITS = 16
+"""Kept of each leg; a control has committed sooner than a caller can type so many."""
 _SAMPLED = 0x3E
 """Of the sequence number's lower byte: zero in two packets of 64, see sequence.is_sampled."""
 
@@ -121,6 +123,7 @@ class Receiver:
     def _press(self, leg: Leg, pressed: list[Pressed]) -> None:
         for digit, duration_ms in pressed:
             leg.digit_number += 1
+            leg.recent_digits = leg.recent_digits[1 - RECENT_DIGITS :] + digit
             self._report(Digit(leg.id, leg.digit_number, digit, duration_ms))
 
     def _forward(self, relay: Relay, data: memoryview, size: int) -> None:

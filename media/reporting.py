@@ -55,11 +55,12 @@ def leg_stats(leg: Leg, player: Player, *, dropped: int) -> dict[str, float]:
 def leg_state(leg: Leg) -> LegState:
     """Return the leg's row of a dump."""
     mode = "play" if leg.peer is None else "relay"
-    return LegState(leg.id, leg.port, leg.rtcp_port, mode, 0 if leg.peer is None else leg.peer.id, leg.claim, leg.playlist.through)
+    peer = 0 if leg.peer is None else leg.peer.id
+    return LegState(leg.id, leg.port, leg.rtcp_port, mode, peer, leg.claim, leg.playlist.through, leg.digit_number, leg.recent_digits)
 
 
 _PLAIN = ("ssrc", "sequence", "timestamp", "started", "packets", "reported_packets", "codec", "payload_type", "dtmf_type", "direction",
-          "mux", "received", "digit_number", "port", "rtcp_port")  # fmt: skip
+          "mux", "received", "digit_number", "recent_digits", "port", "rtcp_port")  # fmt: skip
 
 
 def pack(leg: Leg) -> dict[str, Any]:

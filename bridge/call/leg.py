@@ -112,6 +112,7 @@ class Leg:
             "flow": self._flow.to_plain(),
             "audio_at": self._audio_at,
             "probe": self._probe,
+            "digit_number": self._media.digit_number if self._media else 0,
             **session,
         }
 

@@ -51,6 +51,7 @@ from waitline.bridge.sids import AccountSid, CallSid, QueueSid
 from waitline.bridge.sip.flow import Flow
 from waitline.bridge.store.records import LiveState
 from waitline.media.messages import LegState
+from waitline.media.plane import MediaLeg
 
 LOST = Ended(status=CallStatus.COMPLETED, reason="media-lost", by_peer=False)
 UNKNOWN = Ended(status=CallStatus.COMPLETED, reason="dialog-lost", by_peer=False)
@@ -151,12 +152,15 @@ class Recovery:
         worker, leg = self._found.legs.pop(state.media.leg, (0, None))
         over = state.interruption is not None and "status" in state.interruption
         if leg is not None or call.leg.answered or over:
-            media = self._services.plane.adopt(worker, leg) if leg is not None else self._services.plane.lost(state.media.leg)
+            media = self._media(worker, leg, plain["leg"]) if leg is not None else self._services.plane.lost(state.media.leg)
             call.leg.adopt(media, plain["leg"])
         self._switchboard.add(call)
         if not self._restore_dialog(plain["dialog"]):
             call.leg.abandon()
         self._judge(call, call.revive(plain.get("digits", "")), heard=leg is not None)
+
+    def _media(self, worker: int, leg: LegState, plain: dict[str, Any]) -> MediaLeg:
+        return self._services.plane.adopt(worker, leg, digits_kept=plain.get("digit_number"))
 
     def _judge(self, call: Call, end: Ended | None, *, heard: bool) -> None:
         if end is not None:

@@ -119,6 +119,7 @@ class Call:
         self._awaiting: dict[tuple[int, str], bytes] = {}
         self._peer: tuple[str, int] | None = None
         self._keys: deque[str] = deque()
+        self._pressing = False
         self._talks = bool(order.get("talks"))
         self.heard: dict[int, float] = {}
         self.number = number
@@ -290,13 +291,13 @@ class Call:
         self.flow.sock.sendto(struct.pack("!BBHII", 0x80, payload_type, self._sequence, self._stamp, self._ssrc) + payload, self._peer)
 
     def press(self, digits: str) -> None:
-        idle = not self._keys
         self._keys.extend(digits)
-        if idle:
+        if not self._pressing:
             self._next_key()
 
     def _next_key(self) -> None:
-        if self._keys and self.up:
+        self._pressing = bool(self._keys and self.up)  # and during the pause after a key: two at once would be one of them twice
+        if self._pressing:
             self._key("0123456789*#".index(self._keys[0]), 0)
 
     def _key(self, event: int, count: int) -> None:

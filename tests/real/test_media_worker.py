@@ -126,6 +126,7 @@ class World:
         leg.set_media(codec=codec, payload_type=payload_type, dtmf_payload_type=101, host=host, port=port, **media)
         if start:
             leg.start()
+        await self.plane.leg_stats(leg)  # the worker has obeyed: a phone that spoke earlier would not be heard
         return phone, leg
 
     async def reported(self, leg, kind, *, within_s=3):

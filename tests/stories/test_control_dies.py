@@ -96,6 +96,25 @@ def test_keys_that_were_pressed_before_the_death_count() -> None:
     play(story)
 
 
+def test_a_key_that_was_read_and_not_kept_before_the_death_counts_once() -> None:
+    async def story(story: CrashingStory) -> None:
+        story.tenant.on("/voice", "<Gather numDigits='4' action='/keys'><Play>/tone/400</Play></Gather>")
+        story.tenant.on("/keys", say(600))
+        caller = story.phone("alice")
+        await caller.calls(NUMBER)
+        caller.presses("1")
+        await story.passes(1)
+        story.control._ports.store.dead = True  # type: ignore[attr-defined]
+        caller.presses("22")
+        await story.passes(1)
+        await story.crashes()
+        caller.presses("3")
+        asked = await story.tenant.asked("/keys")
+        assert asked["Digits"] == "1223"
+
+    play(story)
+
+
 def test_a_bye_that_came_while_nobody_was_there_ends_the_call() -> None:
     async def story(story: CrashingStory) -> None:
         story.tenant.on("/voice", enqueue(action="/done"))

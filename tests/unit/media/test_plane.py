@@ -273,6 +273,25 @@ def test_a_later_control_finds_the_legs_of_the_one_before_and_goes_on_with_them(
     run(story())
 
 
+def test_who_adopts_a_leg_is_told_the_keys_after_those_that_were_kept_each_once_and_in_order():
+    async def story():
+        link = Link()
+        heard: list[object] = []
+        plane = plane_over(link)
+        state = messages.LegState(7, 10000, 10001, "play", 0, "", 3, digit_number=4, recent_digits="1234")
+        waiting = [messages.Digit(7, 4, "4", 100), messages.Digit(7, 5, "5", 100)]
+        asyncio.get_running_loop().call_soon(link.reports, [waiting[0], state, messages.Dumped(1), waiting[1]], [])
+        ((index, found),) = await plane.survey()
+        leg = plane.adopt(index, found, digits_kept=2)
+        leg.listener = heard.append
+        link.reports([ClipEnded(7, 4)], [])
+        await leg.ended(4)
+        await asyncio.sleep(0)
+        assert [report.digit for report in heard if isinstance(report, messages.Digit)] == ["3", "4", "5"]
+
+    run(story())
+
+
 def test_what_a_leg_reported_while_nobody_was_in_control_is_told_to_who_adopts_it():
     async def story():
         link = Link()

@@ -1,7 +1,8 @@
 """Queues. The directory decides about names and sizes and says its refusals itself (20002, 20422, 22002, 22003).
 
 ``WaitRetry`` is an extension: for how many seconds a failing wait application is retried before the caller leaves with ``error``; 0, the
-default, is for ever. It is taken and kept, and not shown: client libraries know the fields of a queue.
+default, is for ever. It is taken and kept, and not shown: client libraries know the fields of a queue. ``ResumeWindow`` is another: for how
+many seconds the place of a caller is kept whose line drops; 0, the default, is not at all. It is shown.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from waitline.bridge.store.records import Queue
 NAME = Param(name="FriendlyName", field="friendly_name", kind=Text(shortest=1, longest=LONGEST_NAME), required=True, code=20002)
 MAX_SIZE = Param(name="MaxSize", field="max_size", kind=Whole(low=1, high=LARGEST_MAX_SIZE))
 WAIT_RETRY = Param(name="WaitRetry", field="wait_retry_s", kind=Whole(low=0, high=86_400))
+RESUME_WINDOW = Param(name="ResumeWindow", field="resume_window_s", kind=Whole(low=0, high=86_400))
+EXTENSIONS = (WAIT_RETRY, RESUME_WINDOW)
 COLLECTION, ITEM = ACCOUNT + "/Queues.json", ACCOUNT + "/Queues/{sid}.json"
 SHAPE = shapes.record(
     sid=shapes.sid("QU"), account_sid=shapes.sid("AC"), friendly_name=shapes.STRING, current_size=shapes.INTEGER, max_size=shapes.INTEGER,
-    average_wait_time=shapes.INTEGER, uri=shapes.STRING, **shapes.DATES,
+    average_wait_time=shapes.INTEGER, resume_window=shapes.INTEGER, uri=shapes.STRING, **shapes.DATES,
 )  # fmt: skip
 
 
@@ -37,6 +40,7 @@ def render(ask: Ask, queue: Queue) -> Json:
         "current_size": view.current_size,
         "max_size": queue.max_size,
         "average_wait_time": int(view.average_wait_s),
+        "resume_window": int(queue.resume_window_s),
         "uri": address(queue.account_sid, "Queues", queue.sid),
         **dates(queue),
     }
@@ -51,7 +55,7 @@ async def create(ask: Ask) -> Answer:
     given = ask.given()
     size = given.get("max_size", DEFAULT_MAX_SIZE)
     queue = await ask.services.directory.create(ask.account.sid, given["friendly_name"], max_size=size)
-    return Answer(status=201, body=render(ask, await _with_wait_retry(ask, queue, given)))
+    return Answer(status=201, body=render(ask, await _with_extensions(ask, queue, given)))
 
 
 async def fetch(ask: Ask) -> Answer:
@@ -61,7 +65,7 @@ async def fetch(ask: Ask) -> Answer:
 async def update(ask: Ask) -> Answer:
     queue, given = ask.own(ask.services.store.image.queues), ask.given()
     changed = await ask.services.directory.update(queue, friendly_name=given.get("friendly_name"), max_size=given.get("max_size"))
-    return Answer(body=render(ask, await _with_wait_retry(ask, changed, given)))
+    return Answer(body=render(ask, await _with_extensions(ask, changed, given)))
 
 
 async def delete(ask: Ask) -> Answer:
@@ -69,11 +73,11 @@ async def delete(ask: Ask) -> Answer:
     return Answer(status=204)
 
 
-async def _with_wait_retry(ask: Ask, queue: Queue, given: dict[str, Any]) -> Queue:
-    wanted = float(given.get("wait_retry_s", queue.wait_retry_s))
-    if wanted == queue.wait_retry_s:
+async def _with_extensions(ask: Ask, queue: Queue, given: dict[str, Any]) -> Queue:
+    wanted: dict[str, Any] = {param.field: float(given[param.field]) for param in EXTENSIONS if param.field in given}
+    changed = replace(queue, **wanted)
+    if changed == queue:
         return queue
-    changed = replace(queue, wait_retry_s=wanted)
     await ask.services.store.put(changed)
     return changed
 
@@ -81,13 +85,13 @@ async def _with_wait_retry(ask: Ask, queue: Queue, given: dict[str, Any]) -> Que
 ROUTES = (
     Route(method="GET", path=COLLECTION, handler=page, summary="List the queues", params=PAGING, answer=shapes.envelope("queues", SHAPE)),
     Route(
-        method="POST", path=COLLECTION, handler=create, summary="Create a queue", params=(NAME, MAX_SIZE, WAIT_RETRY), status=201,
+        method="POST", path=COLLECTION, handler=create, summary="Create a queue", params=(NAME, MAX_SIZE, *EXTENSIONS), status=201,
         answer=SHAPE,
     ),
     Route(method="GET", path=ITEM, handler=fetch, summary="Fetch a queue with its figures of this moment", answer=SHAPE),
     Route(
         method="POST", path=ITEM, handler=update, summary="Rename or resize a queue; nobody is evicted",
-        params=(replace(NAME, required=False), MAX_SIZE, WAIT_RETRY), answer=SHAPE,
+        params=(replace(NAME, required=False), MAX_SIZE, *EXTENSIONS), answer=SHAPE,
     ),
     Route(method="DELETE", path=ITEM, handler=delete, summary="Delete a queue that is empty", status=204),
 )  # fmt: skip

@@ -48,6 +48,19 @@ class MemberJoined:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemberResumed:
+    """It has got the place of an earlier call, whose line had dropped, and that call's time."""
+
+    account: AccountSid
+    queue: QueueSid
+    call: CallSid
+    at: datetime
+    of: CallSid
+    """The earlier call"""
+    position: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemberClaimed:
     account: AccountSid
     queue: QueueSid
@@ -82,6 +95,8 @@ class MemberLeft:
     claim: str | None = None
     """The claim that was in progress, if the member left while CLAIMED."""
     by: CallSid | None = None
+    resumed: bool = False
+    """It had the place of an earlier call."""
 
 
-QueueEvent = MemberJoined | MemberClaimed | MemberReleased | MemberLeft
+QueueEvent = MemberJoined | MemberResumed | MemberClaimed | MemberReleased | MemberLeft

@@ -21,12 +21,12 @@ from prometheus_client import CollectorRegistry
 from waitline.api.app import create_app
 from waitline.api.ports import Services as ApiServices
 from waitline.bridge.call.interruption import Ended
-from waitline.bridge.call.keeping import MEMBER, Keeper
+from waitline.bridge.call.keeping import MEMBER, PLACE, Keeper
 from waitline.bridge.call.services import Services
 from waitline.bridge.call.state import CallStatus
 from waitline.bridge.call.switchboard import Switchboard
 from waitline.bridge.config import Config
-from waitline.bridge.events import MemberClaimed, MemberJoined, MemberLeft, MemberReleased, QueueEvent
+from waitline.bridge.events import MemberClaimed, MemberJoined, MemberLeft, MemberReleased, MemberResumed, QueueEvent
 from waitline.bridge.instructions import document
 from waitline.bridge.instructions.interpreter import Interpreter
 from waitline.bridge.instructions.run import RUNNERS, render
@@ -35,6 +35,7 @@ from waitline.bridge.net.sip_tcp import ConnectionKeeper
 from waitline.bridge.queues.authority import QueueAuthority
 from waitline.bridge.queues.directory import QueueDirectory
 from waitline.bridge.queues.event_log import as_record
+from waitline.bridge.queues.places import KeptPlaces
 from waitline.bridge.queues.plain import member_to_plain
 from waitline.bridge.router.attendant import Attendant
 from waitline.bridge.router.dispatch import Dispatch
@@ -99,12 +100,18 @@ class Control:
         self._media_counts: dict[str, float] = {}
         self.sids = SidFactory(ports.random_bytes)
         self.keeper = Keeper(ports.store, self._dialog_of)
+        self.places = KeptPlaces(
+            ports.clock,
+            keep=lambda call, plain: self.keeper.keep(PLACE, call, plain),
+            drop=lambda call: self.keeper.drop(PLACE, call),
+        )
         self.queues = QueueAuthority(
             clock=ports.clock,
             next_sequence=ports.store.next_sequence,
             new_claim=lambda: self.sids.new("CL"),
             log=self._log_queue_event,
             notify=self._on_queue_event,
+            places=self.places,
         )
         self.directory = QueueDirectory(store=ports.store, authority=self.queues, sids=self.sids, clock=ports.clock)
         self.switchboard = Switchboard(self.queues, check=_check_inline)
@@ -175,6 +182,7 @@ class Control:
         self.metrics.gauge("calls_live", "Calls that are up or being set up", lambda: len(self.switchboard))
         self.metrics.gauge("queue_members_waiting", "Members WAITING, all queues", lambda: self.queues.totals().waiting)
         self.metrics.gauge("queue_members_claimed", "Members CLAIMED, all queues", lambda: self.queues.totals().claimed)
+        self.metrics.gauge("queue_places_kept", "Places kept for callers whose line dropped", lambda: len(self.places))
         self.metrics.gauge("media_legs", "Media legs open", lambda: self._ports.plane.stats["legs"])
         self.metrics.gauge("sip_messages_dropped", "SIP messages nobody could be answered", lambda: self.endpoint.user_agent.dropped)
         for name, text in MEDIA_COUNTS.items():
@@ -211,7 +219,7 @@ class Control:
 
     async def recover(self) -> int:
         """Go on with what a control process before this one left; returns how many calls do."""
-        recovery = Recovery(self.services, self.endpoint, self.switchboard, self.attendant, self.registrations, self.calls)
+        recovery = Recovery(self.services, self.endpoint, self.switchboard, self.attendant, self.registrations, self.places, self.calls)
         return await recovery.run()
 
     def _dialog_of(self, dialog: str) -> dict[str, Any] | None:
@@ -248,9 +256,10 @@ class Control:
         await self.tasks.drain(within_s=GOODBYE_S)
         for owner in (self.calls, self.tasks, self.chores):
             await owner.close()
+        self.places.close()
 
 
-_KINDS = {MemberJoined: "joined", MemberClaimed: "claimed", MemberReleased: "released", MemberLeft: "left"}
+_KINDS = {MemberJoined: "joined", MemberResumed: "resumed", MemberClaimed: "claimed", MemberReleased: "released", MemberLeft: "left"}
 
 
 def _summed(stats: list[dict[str, float]]) -> dict[str, float]:

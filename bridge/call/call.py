@@ -88,7 +88,9 @@ class Call:
 
     @left.setter
     def left(self, departure: Departure | MemberLeft | None) -> None:
-        self.state.left = None if departure is None else Departure(reason=departure.reason, waited_s=departure.waited_s)
+        self.state.left = (
+            None if departure is None else Departure(reason=departure.reason, waited_s=departure.waited_s, resumed=departure.resumed)
+        )
         self.touch()
 
     def answer(self) -> None:
@@ -109,7 +111,7 @@ class Call:
         self.state.interruption = interruption.to_plain(what)
         self.touch()
         if isinstance(what, Ended):  # now, not when the work has been cancelled: until then an agent could claim it
-            self.services.queues.leave(CallSid(self.sid), what.leaves_as)
+            self.services.queues.leave(CallSid(self.sid), what.leaves_as, dropped_s=what.dropped_s)
         self._interrupted.set()
 
     def revive(self, digits: str) -> Ended | None:

@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from waitline.bridge.call.keeping import CALL, CALLBACK, CONVERSATION, FAREWELL, MEMBER, REGISTRATION, VERSION
+from waitline.bridge.call.keeping import CALL, CALLBACK, CONVERSATION, FAREWELL, MEMBER, PLACE, REGISTRATION, VERSION
 from waitline.bridge.call.state import CallState, Target
+from waitline.bridge.queues.places import Place
 from waitline.bridge.queues.plain import member_from_plain
 from waitline.bridge.sip import snapshot
 from waitline.bridge.sip.flow import Flow
@@ -85,4 +86,5 @@ _READERS: dict[str, Callable[[dict[str, Any]], object]] = {
     CALLBACK: _callback,
     FAREWELL: _leg,
     REGISTRATION: _registration,
+    PLACE: lambda plain: Place.from_plain(plain, clock=_NEVER),
 }

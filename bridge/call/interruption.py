@@ -13,6 +13,23 @@ from typing import Any
 from waitline.bridge.call.state import CallStatus, Target
 from waitline.bridge.events import LeaveReason
 
+LINE_DROPPED = frozenset(
+    {
+        "ack-never-came",
+        "connection-lost",
+        "dialog-lost",
+        "drain-deadline",
+        "internal-error",
+        "line-dropped",
+        "media-lost",
+        "media-timeout",
+        "peer-gone",
+        "platform-ends",
+        "session-expired",
+    }
+)
+"""Ends that neither the caller nor the tenant wanted: the peer fell silent, its network hung up for it, or the fault is ours."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
@@ -23,6 +40,13 @@ class Ended:
     """One word for people and the call's record: caller-hung-up, media-timeout, ended-by-tenant …"""
     by_peer: bool
     """True: the dialog is gone already; False: we say BYE"""
+    silent_s: float = 0.0
+    """For how long the peer had been silent when it turned out to be gone"""
+
+    @property
+    def dropped_s(self) -> float | None:
+        """How long ago the line dropped; None where somebody ended the call."""
+        return self.silent_s if self.reason in LINE_DROPPED else None
 
     @property
     def leaves_as(self) -> LeaveReason:

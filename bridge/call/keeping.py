@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from waitline.bridge.call.call import Call
 
 CALL, MEMBER, CALLBACK, CONVERSATION, FAREWELL = "call", "member", "callback", "conversation", "farewell"
-REGISTRATION = "registration"
+REGISTRATION, PLACE = "registration", "place"
 VERSION = 1
 FAREWELL_S = 33.0  # 64*T1 and a moment
 KEPT_WITHIN_S = 2.0  # four times a slow disk's worst; callers notice more

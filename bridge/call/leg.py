@@ -23,6 +23,7 @@ from waitline.bridge.call.state import CallState, CallStatus
 from waitline.bridge.net.endpoint import SipEndpoint
 from waitline.bridge.sip import events as sip
 from waitline.bridge.sip.flow import Flow
+from waitline.bridge.sip.reason import is_failure
 from waitline.errors import SipError
 from waitline.media.messages import ClipEnded, Digit, Quiet, Report
 from waitline.media.plane import LegLost, MediaLeg
@@ -63,6 +64,8 @@ class Leg:
         """The exchange of the OPTIONS that asks whether the peer is there; empty: none is under way"""
         self._probe_at = 0.0
         """Not to be asked before"""
+        self._silent_since: float | None = None
+        """When the peer was heard last, once it has been called quiet"""
         self._over = False
         """The dialog is gone, or refused: nothing more is to be said to the peer."""
 
@@ -113,6 +116,7 @@ class Leg:
             "audio_at": self._audio_at,
             "probe": self._probe,
             "digit_number": self._media.digit_number if self._media else 0,
+            "silent_since": self._silent_since,
             **session,
         }
 
@@ -124,6 +128,7 @@ class Leg:
         assert self._session is not None
         self._session.restore(plain)
         self._probe = plain.get("probe", "")
+        self._silent_since = plain.get("silent_since")
         if self.answered:
             self._start_audio_at(plain.get("audio_at"))
 
@@ -205,7 +210,7 @@ class Leg:
             case sip.InfoReceived():
                 self._information(event.content_type, event.body)
             case sip.DialogEnded():
-                self._gone(CallStatus.COMPLETED, "caller-hung-up" if event.cause == "bye" else event.cause)
+                self._gone(CallStatus.COMPLETED, _how_ended(event))
             case sip.ResponseReceived() if event.exchange == self._probe:
                 self._probed(event.response.status)
             case sip.ExchangeTimedOut() if event.exchange == self._probe:
@@ -243,7 +248,8 @@ class Leg:
     def _probed(self, status: int) -> None:
         self._probe = ""
         if status in _GONE_STATUSES:
-            self._on_end(Ended(status=CallStatus.COMPLETED, reason="media-timeout", by_peer=False))
+            silent_s = 0.0 if self._silent_since is None else max(0.0, self._services.clock.now() - self._silent_since)
+            self._on_end(Ended(status=CallStatus.COMPLETED, reason="media-timeout", by_peer=False, silent_s=silent_s))
 
     def _information(self, content_type: str, body: bytes) -> None:
         digit = digit_of(content_type, body) if self._services.config.sip_info_digits else None
@@ -284,6 +290,7 @@ class Leg:
             case LegLost():
                 self._on_end(Ended(status=CallStatus.FAILED, reason="media-lost", by_peer=False))
             case Quiet():
+                self._silent_since = self._services.clock.now() - report.seconds
                 self._ask_whether_alive()
             case _:
                 pass
@@ -312,3 +319,11 @@ class Leg:
             self._probe_at = now + self._services.config.quiet_probe_s
             self._probe = self._endpoint.do(lambda agent, now: agent.probe(self._state.sip.dialog, now=now))
             self._on_change()
+
+
+def _how_ended(event: sip.DialogEnded) -> str:
+    """One word for it: a BYE is the caller's, unless it says that the network hung up because it had lost the caller."""
+    if event.cause != "bye":
+        return event.cause
+    dropped = event.request is not None and is_failure(event.request.headers.fields("Reason"))
+    return "line-dropped" if dropped else "caller-hung-up"

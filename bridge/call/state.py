@@ -138,6 +138,8 @@ class Departure:
 
     reason: LeaveReason
     waited_s: float
+    resumed: bool = False
+    """It had the place of an earlier call of its caller."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -186,7 +188,7 @@ class CallState:
             plain[name] = {part: getattr(plain[name], part) for part in names}
         plain["script"] = self.script.to_plain() if self.script else None
         plain["here"] = self.here.to_plain() if self.here else None
-        plain["left"] = [self.left.reason.value, self.left.waited_s] if self.left else None
+        plain["left"] = [self.left.reason.value, self.left.waited_s, self.left.resumed] if self.left else None
         return plain
 
     @classmethod
@@ -204,7 +206,7 @@ class CallState:
         values["script"] = Script.from_plain(values["script"]) if values["script"] else None
         values["here"] = Target.from_plain(values["here"]) if values["here"] else None
         left = values.get("left")
-        values["left"] = Departure(reason=LeaveReason(left[0]), waited_s=left[1]) if left else None
+        values["left"] = Departure(reason=LeaveReason(left[0]), waited_s=left[1], resumed=left[2:] == [True]) if left else None
         return cls(**values)
 
 

@@ -121,6 +121,8 @@ class Enqueue(Verb):
     """0..999, low first (an extension)"""
     max_wait_s: int = 0
     """0: no limit (an extension)"""
+    resume_window_s: int | None = None
+    """How long the place is kept if the caller's line drops; None: as long as the queue says (an extension)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,6 +259,7 @@ _ENQUEUE = Spec(
         Attribute("maxQueueSize", "max_queue_size", kinds.whole(1, 5000, clamp=True), 12200),
         Attribute("priority", "priority", kinds.whole(0, 999, clamp=True), 12200),
         Attribute("maxWaitTime", "max_wait_s", kinds.whole(0, 31_536_000, clamp=True), 12200),
+        Attribute("resumeWindow", "resume_window_s", kinds.whole(0, 86_400, clamp=True), 12200),
     ),
     unavailable={"workflowSid": frozenset()},
     unavailable_children=frozenset({"Task"}),

@@ -19,8 +19,10 @@ granted gives the member back, which may wake the next agent.
 Every change is synchronous and complete before anybody hears of it. Each is one event: first ``log(event)`` (kept durably), then
 ``notify(event)``, in order; a listener that changes a queue from within ``notify`` has its events told after the ones before it.
 
-All state is plain (``to_plain``, ``restore``). What is not in it are the agents' requests: a request is a coroutine of its call, which
-makes it again, by the ticket in its own progress, and finds a claim it already has by ``claim_of``.
+A member whose line drops leaves like any other; its place is kept for its caller (``places``), who gets it back with its own order key.
+
+All state is plain (``to_plain``, ``restore``; the places have their own). What is not in it are the agents' requests: a request is a
+coroutine of its call, which makes it again, by the ticket in its own progress, and finds a claim it already has by ``claim_of``.
 """
 
 from __future__ import annotations
@@ -33,9 +35,19 @@ from typing import Any
 
 from sortedcontainers import SortedDict
 
-from waitline.bridge.events import LeaveReason, MemberClaimed, MemberJoined, MemberLeft, MemberReleased, QueueEvent, ReleaseReason
+from waitline.bridge.events import (
+    LeaveReason,
+    MemberClaimed,
+    MemberJoined,
+    MemberLeft,
+    MemberReleased,
+    MemberResumed,
+    QueueEvent,
+    ReleaseReason,
+)
+from waitline.bridge.queues.places import KeptPlaces
 from waitline.bridge.queues.plain import member_from_plain, member_to_plain
-from waitline.bridge.queues.queue import CallQueue, Hold, Member, MemberView, OrderKey
+from waitline.bridge.queues.queue import Caller, CallQueue, Hold, Member, MemberView, OrderKey
 from waitline.bridge.sids import AccountSid, CallSid, QueueSid
 from waitline.clock import Clock
 from waitline.errors import BridgeError, QueueFull, Refused
@@ -102,7 +114,10 @@ class _Request:
 
 
 class QueueAuthority:
-    """See the module. ``next_sequence(queue)`` is durable and rising; ``new_claim()`` makes an identifier never used before."""
+    """See the module. ``next_sequence(queue)`` is durable and rising; ``new_claim()`` makes an identifier never used before.
+
+    ``places`` None: those of callers whose line drops are kept in memory.
+    """
 
     def __init__(
         self,
@@ -112,8 +127,10 @@ class QueueAuthority:
         new_claim: Callable[[], str],
         log: Callable[[QueueEvent], None],
         notify: Callable[[QueueEvent], None],
+        places: KeptPlaces | None = None,
     ) -> None:
         self._clock = clock
+        self._places = KeptPlaces(clock) if places is None else places
         self._next_sequence = next_sequence
         self._new_claim = new_claim
         self._log = log
@@ -128,8 +145,20 @@ class QueueAuthority:
 
     # Members
 
-    def join(self, queue_sid: QueueSid, call_sid: CallSid, *, account: AccountSid, max_size: int, priority: int = 0) -> Member:
-        """Seat a call at the end of its priority. Raises QueueFull, or QueueDeleted; a call that is in a queue already is a bug."""
+    def join(
+        self,
+        queue_sid: QueueSid,
+        call_sid: CallSid,
+        *,
+        account: AccountSid,
+        max_size: int,
+        priority: int = 0,
+        caller: Caller | None = None,
+    ) -> Member:
+        """Seat a call at the end of its priority, or where its ``caller`` was before its line dropped.
+
+        Raises QueueFull, or QueueDeleted; a call that is in a queue already is a bug.
+        """
         if call_sid in self._where:
             raise BridgeError(f"{call_sid} is in queue {self._where[call_sid]} already")
         desk = self._desk(queue_sid)
@@ -137,27 +166,33 @@ class QueueAuthority:
             raise QueueFull(f"queue {queue_sid} holds {desk.queue.seats} of {max_size}")
         member = Member(
             queue=queue_sid, account=account, call=call_sid, key=OrderKey(priority, self._next_sequence(queue_sid)),
-            enqueued_at=self._clock.utc(), joined_at=self._clock.now(),
+            enqueued_at=self._clock.utc(), joined_at=self._clock.now(), caller=caller,
         )  # fmt: skip
         desk.queue.add(member)
         self._where[call_sid] = queue_sid
+        self._places.arrived(member)
         self._record(_joined(member, desk.queue.position(call_sid)))
+        if (former := self._places.take(member)) is not None:
+            self._resume(desk, member, former)
         self._serve(desk)
         seated = self._member_of(call_sid)  # before anybody is told: a listener may take it out again
         self._tell()
         return seated
 
-    def leave(self, call_sid: CallSid, reason: LeaveReason) -> MemberLeft | None:
+    def leave(self, call_sid: CallSid, reason: LeaveReason, *, dropped_s: float | None = None) -> MemberLeft | None:
         """Take a call out of its queue, whoever has claimed it; None if it was in none, so it may be said twice.
 
         A call redirected or failed after its bridge command and before the confirmation has left as ``bridging-in-process``.
+        ``dropped_s``: its line dropped, so many seconds ago; None: it did not, so that no place is kept for its caller.
         """
         if call_sid not in self._where:
             return None
-        hold = self._member_of(call_sid).hold
-        if hold is not None and hold.bridging and reason in _CUTS_A_BRIDGE:
+        member = self._member_of(call_sid)
+        if member.hold is not None and member.hold.bridging and reason in _CUTS_A_BRIDGE:
             reason = LeaveReason.BRIDGING_IN_PROCESS
         left = self._take_out(call_sid, reason)
+        if dropped_s is not None:
+            self._keep_place(member, dropped_s)
         self._tell()
         return left
 
@@ -292,6 +327,7 @@ class QueueAuthority:
         for member in members:
             self._desk(member.queue).queue.add(member)
             self._where[member.call] = member.queue
+            self._places.arrived(member)
             if member.hold is not None:
                 self._claims[member.hold.claim] = _claim(member, member.hold, asyncio.get_running_loop())
 
@@ -346,13 +382,33 @@ class QueueAuthority:
         )
         return claim
 
+    def _keep_place(self, member: Member, dropped_s: float) -> None:
+        """Keep it for its caller, or give it to the call by which that caller has come back before we knew that it had gone."""
+        heir = self._places.keep(member, dropped_s=dropped_s)
+        if heir is not None:
+            desk = self._desks[member.queue]
+            self._resume(desk, self._member_of(heir), member)
+            self._serve(desk)
+
+    def _resume(self, desk: _Desk, member: Member, former: Member) -> None:
+        """Give a member the place and the time that its caller had. The priority is the new one: that is the tenant's word."""
+        key = OrderKey(member.key.priority, former.key.sequence)
+        desk.queue.move(member.call, key=key, enqueued_at=former.enqueued_at, joined_at=former.joined_at)
+        position = desk.queue.position(member.call)
+        self._record(
+            MemberResumed(
+                account=member.account, queue=member.queue, call=member.call, at=self._clock.utc(), of=former.call, position=position
+            )
+        )
+
     def _take_out(self, call_sid: CallSid, reason: LeaveReason) -> MemberLeft:
         member = self._desks[self._where.pop(call_sid)].queue.remove(call_sid)
+        self._places.left(member)
         hold = member.hold
         left = MemberLeft(
             account=member.account, queue=member.queue, call=call_sid, at=self._clock.utc(), reason=reason,
             waited_s=member.waited_s(self._clock.now()),
-            claim=None if hold is None else hold.claim, by=None if hold is None else hold.by,
+            claim=None if hold is None else hold.claim, by=None if hold is None else hold.by, resumed=member.resumed,
         )  # fmt: skip
         self._record(left)
         if hold is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from waitline.bridge.events import MemberClaimed, MemberJoined, MemberLeft, MemberReleased, QueueEvent
+from waitline.bridge.events import MemberClaimed, MemberJoined, MemberLeft, MemberReleased, MemberResumed, QueueEvent
 from waitline.bridge.store.records import QueueEventRecord
 
 
@@ -18,6 +18,8 @@ def _kind_and_detail(event: QueueEvent) -> tuple[str, dict[str, Any]]:
     match event:
         case MemberJoined():
             return "joined", {"position": event.position}
+        case MemberResumed():
+            return "resumed", {"of": event.of, "position": event.position}
         case MemberClaimed():
             return "claimed", {"claim": event.claim, "by": event.by}
         case MemberReleased():

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from waitline.bridge.queues.queue import Hold, Member, OrderKey
+from waitline.bridge.queues.queue import Caller, Hold, Member, OrderKey
 from waitline.clock import Clock
 
 
@@ -20,6 +20,7 @@ def member_to_plain(member: Member) -> dict[str, Any]:
         "queue": member.queue, "account": member.account, "call": member.call,
         "priority": member.key.priority, "sequence": member.key.sequence, "enqueued_at": member.enqueued_at.isoformat(),
         "hold": None if member.hold is None else asdict(member.hold),
+        "caller": None if member.caller is None else _caller_to_plain(member.caller), "resumed": member.resumed,
     }  # fmt: skip
 
 
@@ -30,4 +31,13 @@ def member_from_plain(plain: dict[str, Any], *, clock: Clock) -> Member:
         queue=plain["queue"], account=plain["account"], call=plain["call"], key=OrderKey(plain["priority"], plain["sequence"]),
         enqueued_at=enqueued_at, joined_at=clock.now() - waited_s,
         hold=None if plain["hold"] is None else Hold(**plain["hold"]),
+        caller=_caller_from_plain(plain.get("caller")), resumed=plain.get("resumed", False),
     )  # fmt: skip
+
+
+def _caller_to_plain(caller: Caller) -> dict[str, Any]:
+    return asdict(caller) | {"called_at": caller.called_at.isoformat()}
+
+
+def _caller_from_plain(plain: dict[str, Any] | None) -> Caller | None:
+    return None if plain is None else Caller(**(plain | {"called_at": datetime.fromisoformat(plain["called_at"])}))

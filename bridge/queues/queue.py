@@ -61,6 +61,24 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """By what a caller is known when it calls again, and for how long its place is then kept (see ``places``)."""
+
+    number: str
+    """Its caller id"""
+    dialled: str
+    username: str
+    """Whom it has proved to be; "" where no credentials were asked for"""
+    called_at: datetime
+    window_s: float
+    """0: its place is not kept"""
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        return self.number, self.dialled, self.username
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
     """A call in a queue. A value: a claim or a release makes a new one, so ask again after a wait."""
 
@@ -73,6 +91,10 @@ class Member:
     joined_at: float
     """Seconds, monotonic: every wait is measured from here."""
     hold: Hold | None = None
+    caller: Caller | None = None
+    """None: nobody who could be known again"""
+    resumed: bool = False
+    """It has the place of an earlier call, and waits since that one came."""
 
     @property
     def state(self) -> MemberState:
@@ -138,6 +160,17 @@ class CallQueue:
         member = self._held(call)
         assert member.hold is not None  # _held saw it
         return self._put(replace(member, hold=replace(member.hold, bridging=True)))
+
+    def move(self, call: CallSid, *, key: OrderKey, enqueued_at: datetime, joined_at: float) -> Member:
+        """Give a member the place of one that has left, and its time; the key must be nobody's."""
+        if key in self._waiting:
+            raise BridgeError(f"{call} cannot move to key {tuple(key)} of queue {self.sid}: it is {self._waiting[key]}'s")
+        member = self._members[call]
+        moved = replace(member, key=key, enqueued_at=enqueued_at, joined_at=joined_at, resumed=True)
+        if member.hold is None:
+            self._step_out(member)
+            self._line_up(moved)
+        return self._put(moved)
 
     def get(self, call: CallSid) -> Member | None:
         return self._members.get(call)

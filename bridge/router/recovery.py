@@ -37,13 +37,14 @@ from waitline.bridge.call import callbacks, forms
 from waitline.bridge.call.call import Call
 from waitline.bridge.call.conversation import Conversation
 from waitline.bridge.call.interruption import Ended
-from waitline.bridge.call.keeping import CALL, CALLBACK, CONVERSATION, FAREWELL, FAREWELL_S, MEMBER, REGISTRATION
+from waitline.bridge.call.keeping import CALL, CALLBACK, CONVERSATION, FAREWELL, FAREWELL_S, MEMBER, PLACE, REGISTRATION
 from waitline.bridge.call.services import Background, Services
 from waitline.bridge.call.state import CallState, CallStatus
 from waitline.bridge.call.switchboard import Switchboard
 from waitline.bridge.events import LeaveReason, ReleaseReason
 from waitline.bridge.net.endpoint import SipEndpoint
 from waitline.bridge.queues.authority import Claim
+from waitline.bridge.queues.places import KeptPlaces
 from waitline.bridge.queues.queue import Member, OrderKey
 from waitline.bridge.router.attendant import Attendant
 from waitline.bridge.router.registrations import Registrations
@@ -81,6 +82,7 @@ class Recovery:
         switchboard: Switchboard,
         attendant: Attendant,
         registrations: Registrations,
+        places: KeptPlaces,
         owner: Background,
     ) -> None:
         self._services = services
@@ -88,6 +90,7 @@ class Recovery:
         self._switchboard = switchboard
         self._attendant = attendant
         self._registrations = registrations
+        self._places = places
         self._owner = owner
         self._found = _Findings()
 
@@ -104,6 +107,8 @@ class Recovery:
         for record in farewells:
             self._each(record, self._say_farewell)
         self._restore_queues(await store.live_states(MEMBER))
+        for record in await store.live_states(PLACE):
+            self._each(record, lambda record: self._places.restore(record.data))
         for record in await store.live_states(CONVERSATION):
             self._each(record, self._restore_talk)
         self._settle_claims()
@@ -199,7 +204,7 @@ class Recovery:
         for record in records:
             if self._switchboard.of_sid(record.key) is None:
                 log.warning("recovery", rule="member-without-call", call=record.key)
-                queues.leave(CallSid(record.key), LeaveReason.SYSTEM_ERROR)
+                queues.leave(CallSid(record.key), LeaveReason.SYSTEM_ERROR, dropped_s=0.0)
 
     def _is_readable(self, record: LiveState) -> bool:
         """Members are seated all at once, so one that cannot be read is put aside before."""

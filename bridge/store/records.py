@@ -43,6 +43,8 @@ class Queue:
     max_size: int = 1000
     wait_retry_s: float = 0.0
     """Extension: how long a failing wait application is retried before QueueResult ``error``; 0 for ever."""
+    resume_window_s: float = 0.0
+    """Extension: how long the place of a caller whose line drops is kept, unless its Enqueue says; 0: not at all."""
     date_created: datetime
     date_updated: datetime
 
@@ -241,7 +243,7 @@ class LiveState:
     """
 
     kind: str
-    """call | member | callback | registration"""
+    """call | member | place | callback | conversation | farewell | registration"""
     key: str
     version: int
     data: dict[str, Any] = field(repr=False)

@@ -99,3 +99,29 @@ def test_callers_wait_on_through_an_upgrade(desk: Platform) -> None:
         queue = desk.client.queues.list()[0]
         assert len(desk.client.queues(queue.sid).members.list()) == 2
         assert not phone.count(lambda message: message.method == "BYE" and not message.status)
+
+
+def test_a_phone_that_falls_silent_and_calls_again_has_its_place_even_after_a_death(start_platform: Callable[..., Platform]) -> None:
+    platform = start_platform(WAITLINE_STANDBY="true", WAITLINE_QUIET_LIMIT_S="1", WAITLINE_QUIET_PROBE_S="5")
+    tenant = platform.tenant()
+    tone = tenant.serves("/tone", audio.wav(audio.tone(440, 2.0)), "audio/wav")
+    tenant.answers("/wait", f"<Response><Play>{tone}</Play></Response>")
+    tenant.answers("/done", "<Response/>")
+    document = "<Response><Enqueue waitUrl='/wait' action='/done' resumeWindow='60'>support</Enqueue></Response>"
+    platform.number(tenant.answers("/voice", document))
+    with SipPhone(server=platform.sip) as dead, SipPhone(server=platform.sip, user="bob", seed=2) as other:
+        waiting_caller(dead)
+        waiting_caller(other)
+        dead.auto = False  # its network is gone: it is silent, and answers nothing that it is asked
+        done = tenant.wait_for("/done", within_s=60.0)
+        assert done.params["QueueResult"] == "hangup"
+        kill_control(platform, deaths=1)
+        with SipPhone(server=platform.sip, seed=3) as again:
+            waiting_caller(again)
+            queue = platform.client.queues.list()[0]
+            members = [member.call_sid for member in platform.client.queues(queue.sid).members.list()]
+            callers = [request.params["CallSid"] for request in tenant.requests("/voice")]
+            assert members == [callers[2], callers[1]]
+            asked = next(request.params for request in tenant.requests("/wait") if request.params["CallSid"] == callers[2])
+            assert (asked["QueueResumed"], asked["QueuePosition"]) == ("true", "1")
+            assert int(asked["QueueTime"]) > 30

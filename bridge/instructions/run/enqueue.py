@@ -11,8 +11,11 @@
 Whatever ends it has one QueueResult, which ``action`` is told; where the call is gone or runs something else already, the action is asked
 all the same and its reply ignored (platform contract 2.2). A cancellation (hang-up, REST) is judged by what interrupted the call.
 
-Progress: ``queue`` the queue's sid once joined; ``wait`` the wait state's own progress; ``result`` and ``waited_s`` when it is decided;
-``told`` where the action was told of that although something else came between.
+A caller whose line dropped while it waited, and who called again in time, gets the place it had, with its time (``queues.places``):
+position, QueueTime and maxWaitTime go on from there, and the tenant is told ``QueueResumed``.
+
+Progress: ``queue`` the queue's sid once joined; ``wait`` the wait state's own progress; ``result``, ``waited_s`` and ``resumed`` when it
+is decided; ``told`` where the action was told of that although something else came between.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import asyncio
 import structlog
 
 from waitline.bridge.call.call import Call
+from waitline.bridge.call.caller_id import is_withheld
 from waitline.bridge.call.conversation import Conversation, Why
 from waitline.bridge.call.interruption import Interruption, Redirected
 from waitline.bridge.call.parameters import Parameters
@@ -36,6 +40,7 @@ from waitline.bridge.instructions.verbs import Enqueue
 from waitline.bridge.instructions.wait_state import WaitApplicationLost, WaitState
 from waitline.bridge.queues.authority import QueueDeleted
 from waitline.bridge.queues.directory import QueueNotFound
+from waitline.bridge.queues.queue import Caller
 from waitline.bridge.sids import AccountSid, CallSid, QueueSid
 from waitline.bridge.store.errors import StoreError
 from waitline.bridge.store.records import Queue
@@ -108,6 +113,7 @@ async def _join(verb: Enqueue, call: Call, progress: Progress) -> LeaveReason | 
             account=AccountSid(call.state.account_sid),
             max_size=queue.max_size,
             priority=verb.priority,
+            caller=_caller(call, queue.resume_window_s if verb.resume_window_s is None else verb.resume_window_s),
         )
     except QueueFull as error:
         call.warning(QUEUE_FULL, f"<Enqueue> {verb.queue}: {error}")
@@ -125,6 +131,14 @@ async def _join(verb: Enqueue, call: Call, progress: Progress) -> LeaveReason | 
     call.touch()  # the place and the call that knows of it become durable together
     await call.kept()
     return None
+
+
+def _caller(call: Call, window_s: float) -> Caller | None:
+    """By what its caller will be known again; None for one who does not say who it is, or whom we have called."""
+    state = call.state
+    if state.direction != "inbound" or is_withheld(state.from_):
+        return None
+    return Caller(number=state.from_, dialled=state.to, username=state.sip.username, called_at=state.created_at, window_s=window_s)
 
 
 async def _wait(verb: Enqueue, call: Call, progress: Progress, scope: Scope) -> tuple[LeaveReason, Conversation | None]:
@@ -204,7 +218,7 @@ def _decide(call: Call, progress: Progress, reason: LeaveReason) -> None:
     """Leave the queue, unless that has happened, and keep result and wait for the action."""
     left = call.services.queues.leave(CallSid(call.sid), reason) or call.left
     if left is not None and "queue" in progress:
-        progress["waited_s"] = left.waited_s
+        progress["waited_s"], progress["resumed"] = left.waited_s, left.resumed
         if left.reason is LeaveReason.BRIDGING_IN_PROCESS:
             reason = left.reason
     progress["result"] = reason.value
@@ -220,7 +234,8 @@ def _results(progress: Progress) -> Parameters:
     result: Parameters = (("QueueResult", progress["result"]),)
     if "queue" not in progress:
         return result
-    return (*result, ("QueueSid", progress["queue"]), ("QueueTime", str(int(progress.get("waited_s", 0)))))
+    resumed = (("QueueResumed", "true"),) if progress.get("resumed") else ()
+    return (*result, ("QueueSid", progress["queue"]), ("QueueTime", str(int(progress.get("waited_s", 0)))), *resumed)
 
 
 def _outcome(verb: Enqueue, progress: Progress, call: Call) -> Next:

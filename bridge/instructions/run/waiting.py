@@ -14,10 +14,11 @@ from waitline.bridge.store.records import Queue
 
 
 def queue_values(call: Call, queue: Queue) -> Parameters:
-    """The queue parameters of platform contract 2.3, as they are at this moment."""
+    """The queue parameters of platform contract 2.3, as they are at this moment, and whether an earlier call's place was resumed."""
     queues = call.services.queues
     view = queues.view(CallSid(call.sid))
     snapshot = queues.snapshot(QueueSid(queue.sid))
+    resumed = (("QueueResumed", "true"),) if view is not None and view.member.resumed else ()
     return (
         ("QueueSid", queue.sid),
         ("QueuePosition", str(view.position if view else 0)),
@@ -25,6 +26,7 @@ def queue_values(call: Call, queue: Queue) -> Parameters:
         ("AvgQueueTime", str(int(snapshot.average_wait_s))),
         ("CurrentQueueSize", str(snapshot.current_size)),
         ("MaxQueueSize", str(queue.max_size)),
+        *resumed,
     )
 
 

@@ -17,7 +17,7 @@ def test_a_created_queue_has_an_identifier_and_every_field_of_the_contract():
             sid = reply.body["sid"]
             assert reply.body == {
                 "sid": sid, "account_sid": api.account.sid, "friendly_name": "support", "current_size": 0, "max_size": 1000,
-                "average_wait_time": 0, "uri": f"/2010-04-01/Accounts/{api.account.sid}/Queues/{sid}.json",
+                "average_wait_time": 0, "resume_window": 0, "uri": f"/2010-04-01/Accounts/{api.account.sid}/Queues/{sid}.json",
                 "date_created": "Thu, 01 Jan 2026 00:00:00 +0000", "date_updated": "Thu, 01 Jan 2026 00:00:00 +0000",
             }  # fmt: skip
             fetched = await api.get(f"/Queues/{sid}.json")

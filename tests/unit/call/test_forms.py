@@ -12,7 +12,7 @@ from waitline.bridge.call.forms import unreadable
 from waitline.bridge.call.keeping import CALL, MEMBER, VERSION
 from waitline.bridge.store.records import LiveState
 
-KINDS = (CALL, MEMBER, "callback", "conversation", "farewell", "registration")
+KINDS = (CALL, MEMBER, "callback", "conversation", "farewell", "place", "registration")
 
 
 def test_records_of_this_version_are_readable() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from datetime import datetime
 from itertools import count
 
-from waitline.bridge.events import MemberClaimed, MemberJoined, MemberLeft, MemberReleased, QueueEvent
+from waitline.bridge.events import MemberClaimed, MemberJoined, MemberLeft, MemberReleased, MemberResumed, QueueEvent
 from waitline.bridge.queues.authority import QueueAuthority
+from waitline.bridge.queues.queue import Caller
 from waitline.bridge.sids import AccountSid, CallSid, QueueSid
 from waitline.bridge.store.records import Queue
 from waitline.clock import VirtualClock
@@ -16,7 +18,7 @@ ACCOUNT = AccountSid("AC" + "0" * 32)
 OTHER_ACCOUNT = AccountSid("AC" + "1" * 32)
 QUEUE = QueueSid("QU" + "0" * 32)
 AGENT = CallSid("CAagent")
-KINDS = {MemberJoined: "joined", MemberClaimed: "claimed", MemberReleased: "released", MemberLeft: "left"}
+KINDS = {MemberJoined: "joined", MemberResumed: "resumed", MemberClaimed: "claimed", MemberReleased: "released", MemberLeft: "left"}
 
 
 class World:
@@ -41,9 +43,14 @@ class World:
         self.sequences[queue_sid] += 1
         return self.sequences[queue_sid]
 
-    def join(self, *names: str, priority: int = 0, max_size: int = 1000, queue: QueueSid = QUEUE) -> None:
+    def join(self, *names: str, priority: int = 0, max_size: int = 1000, queue: QueueSid = QUEUE, caller: Caller | None = None) -> None:
         for name in names:
-            self.authority.join(queue, CallSid(name), account=ACCOUNT, priority=priority, max_size=max_size)
+            self.authority.join(queue, CallSid(name), account=ACCOUNT, priority=priority, max_size=max_size, caller=caller)
+
+    def caller(self, number: str, *, window_s: float = 60.0, called_at: datetime | None = None) -> Caller:
+        """Somebody who calls now."""
+        called_at = self.clock.utc() if called_at is None else called_at
+        return Caller(number=number, dialled="+15550100", username="", called_at=called_at, window_s=window_s)
 
     def waiting(self, queue: QueueSid = QUEUE) -> list[str]:
         return [view.member.call for view in self.authority.snapshot(queue, limit=1000).members]

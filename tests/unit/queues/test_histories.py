@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from unit.queues.kit import QUEUE, World
 
-from waitline.bridge.events import LeaveReason, MemberClaimed, MemberJoined, MemberLeft, MemberReleased, ReleaseReason
+from waitline.bridge.events import LeaveReason, MemberClaimed, MemberJoined, MemberLeft, MemberReleased, MemberResumed, ReleaseReason
 from waitline.bridge.queues.authority import Claim
 from waitline.bridge.queues.queue import OrderKey
 from waitline.bridge.sids import CallSid, QueueSid
@@ -25,6 +25,7 @@ MAX_SIZE = 6
 queues = st.sampled_from(QUEUES)
 picks = st.integers(min_value=0, max_value=99)
 reasons = st.sampled_from([LeaveReason.HANGUP, LeaveReason.LEAVE, LeaveReason.REDIRECTED, LeaveReason.ERROR, LeaveReason.TIMEOUT])
+numbers = st.sampled_from([None, "+15550201", "+15550202"])
 releases = st.sampled_from([ReleaseReason.AGENT_GONE, ReleaseReason.BRIDGE_FAILED])
 
 
@@ -35,6 +36,8 @@ class Histories(RuleBasedStateMachine):
         self.world = World()
         self.calls = 0
         self.keys: dict[CallSid, OrderKey] = {}
+        self.numbers: dict[CallSid, tuple[str | None, QueueSid]] = {}
+        self.dropped: dict[CallSid, OrderKey] = {}
         self.requests: list[tuple[QueueSid, asyncio.Task[Claim]]] = []
         self.held: list[Claim] = []
         self.settled = True
@@ -45,14 +48,16 @@ class Histories(RuleBasedStateMachine):
         self.settle()
         self.loop.close()
 
-    @rule(queue=queues, priority=st.sampled_from([0, 0, 0, 1, -1]))
-    def a_caller_enqueues(self, queue, priority):
+    @rule(queue=queues, priority=st.sampled_from([0, 0, 0, 1, -1]), number=numbers)
+    def a_caller_enqueues(self, queue, priority, number):
         self.calls += 1
         self.world.now += 1
         call = CallSid(f"call-{self.calls}")
         full = self.world.authority.seats(queue) >= MAX_SIZE
+        told = len(self.world.told)
         try:
-            self.world.join(call, priority=priority, max_size=MAX_SIZE, queue=queue)
+            caller = None if number is None else self.world.caller(number)
+            self.world.join(call, priority=priority, max_size=MAX_SIZE, queue=queue, caller=caller)
         except QueueFull:
             assert full
         else:
@@ -60,7 +65,33 @@ class Histories(RuleBasedStateMachine):
             member = self.world.authority.member(call)
             assert member is not None
             self.keys[call] = member.key
+            self.numbers[call] = (number, queue)
+            self.note_resumed(told)
         self.settled = False
+
+    @precondition(lambda self: self.keys)
+    @rule(pick=picks, dropped_s=st.sampled_from([0.0, 0.5, 3.0, 50.0]))
+    def a_line_drops(self, pick, dropped_s):
+        call = list(self.keys)[pick % len(self.keys)]
+        told = len(self.world.told)
+        self.dropped[call] = self.keys.pop(call)
+        self.loop.run_until_complete(self.drop(call, dropped_s))
+        self.note_resumed(told)
+        self.settled = False
+
+    def note_resumed(self, told: int) -> None:
+        """Whoever was resumed has the place of one dropped call, of its own caller and queue, that nobody has had since."""
+        for event in self.world.told[told:]:
+            if isinstance(event, MemberResumed):
+                former, resumed = self.dropped.pop(event.of), self.world.authority.member(event.call)
+                assert resumed is not None
+                assert resumed.resumed
+                assert resumed.key == (self.keys[event.call].priority, former.sequence)
+                assert self.numbers[event.call] == self.numbers[event.of] != (None, event.queue)
+                self.keys[event.call] = resumed.key
+
+    async def drop(self, call: CallSid, dropped_s: float) -> None:
+        assert self.world.authority.leave(call, LeaveReason.HANGUP, dropped_s=dropped_s) is not None
 
     @precondition(lambda self: self.keys)
     @rule(pick=picks, reason=reasons)

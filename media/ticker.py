@@ -45,6 +45,10 @@ class Ticker:
             return -1
         return self._newest()
 
+    def at(self, tick: int) -> float:
+        """Return the moment a tick is due, monotonic seconds."""
+        return self.start + tick * TICK_S
+
     def rest(self) -> None:
         """Wake nobody until ``resume``: ticks go on being counted."""
         self.resting = True
@@ -54,7 +58,7 @@ class Ticker:
         """Ring again from the next tick on; return the number of the newest."""
         self.resting = False
         newest = self._newest()
-        self._set(self.start + (newest + 1) * TICK_S)
+        self._set(self.at(newest + 1))
         return newest
 
     def _newest(self) -> int:

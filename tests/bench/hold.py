@@ -65,6 +65,7 @@ def phones_main(count: int) -> None:
     matrix = np.zeros(count, PACKET)
     matrix["first"] = 0x80
     matrix["ssrc"] = np.arange(count)
+    matrix["sequence"] = np.random.default_rng(1).integers(0, 1 << 16, count)  # as real phones begin (RFC 3550 section 5.1)
     flat = memoryview(matrix.view(np.uint8).data)
     rows = [flat[at : at + PACKET_BYTES] for at in range(0, count * PACKET_BYTES, PACKET_BYTES)]
     for sock, port in zip(sockets, order["ports"], strict=True):

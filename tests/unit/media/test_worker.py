@@ -289,3 +289,25 @@ def test_the_ticker_counts_from_its_start_whenever_it_is_asked():
 def test_the_store_of_the_bench_has_two_codecs():
     assert numbered_frames().shape == (2, 90, 160)
     assert numbered_frames().dtype == np.uint8
+
+
+def test_however_much_has_come_it_is_left_unread_when_the_next_tick_is_due(bench, monkeypatch):
+    """Callers whose packets were in step made everybody's music late: two of 64 pass the kernel's filter, and these came all at once."""
+    bench.open()
+    read = []
+
+    class Ready:
+        """Sockets that are always ready."""
+
+        def poll(self, _timeout, _events):
+            return [(bench.phone.fileno(), select.EPOLLIN)]
+
+    def takes_a_millisecond(port, _at_s):
+        read.append(port)
+        bench.time.s += 0.001
+
+    monkeypatch.setattr(bench.worker.wire, "lazy", Ready())
+    monkeypatch.setattr(bench.worker.wire, "ports", {bench.phone.fileno(): "port"})
+    monkeypatch.setattr(bench.worker, "_read", takes_a_millisecond)
+    bench.at(1)
+    assert len(read) == 5

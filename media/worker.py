@@ -56,7 +56,7 @@ REST_TICKS = TICKS_PER_S
 _LINK_BYTES = 1 << 18
 _MAX_DESCRIPTORS = 4
 _LAZY_EVENTS = 128
-_LAZY_ROUNDS = 256
+_LAZY_ROUNDS = 8
 _PR_SET_PDEATHSIG = 1
 
 
@@ -138,7 +138,7 @@ class Worker:
         at_s = self._clock.now()
         until_s = self._ticker.at(self.table.now + 1)
         ports = self.wire.ports
-        for _ in range(_LAZY_ROUNDS):
+        for _ in range(_LAZY_ROUNDS + len(ports) // _LAZY_EVENTS):
             events = self.wire.lazy.poll(0, _LAZY_EVENTS)
             if not events:
                 return

@@ -121,6 +121,12 @@ def _realm(text: str) -> str:
     return text
 
 
+def _optional(value: Any) -> Any:
+    return None if value == "" else value
+
+
+OptionalPortField = Annotated[int | None, Field(ge=0, le=65535), BeforeValidator(_optional)]
+OptionalPathField = Annotated[Path | None, BeforeValidator(_optional)]
 AddressField = Annotated[Address, NoDecode, _from_text(parse_address)]
 PortsField = Annotated[Ports, NoDecode, _from_text(parse_ports)]
 NetworksField = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
@@ -158,6 +164,18 @@ class Config(BaseSettings):
     # SIP
     sip: AddressField = Field(
         default=Address("127.0.0.1", 5060), description="HOST:PORT of SIP over UDP and TCP; port 0: any free one, the same."
+    )
+    sip_tls_port: OptionalPortField = Field(
+        default=None, description="Port of SIP over TLS on the host of sip, usually 5061; 0: any free one; empty: no TLS."
+    )
+    sip_tls_certificate: OptionalPathField = Field(
+        default=None,
+        description="PEM file of the certificate with its chain, read again by `waitline reload`; empty: a self-signed one, made in the "
+        "data folder at first start.",
+    )
+    sip_tls_key: OptionalPathField = Field(default=None, description="PEM file of the certificate's key, without a pass phrase.")
+    sip_tls_ca: OptionalPathField = Field(
+        default=None, description="PEM file of the authorities that peers we connect to must be certified by; empty: those of this system."
     )
     advertised_host: str = Field(default="", description="Host to put into SIP and SDP where peers reach us under another address (NAT).")
     sip_trust: NetworksField = Field(
@@ -258,6 +276,10 @@ class Config(BaseSettings):
     def _check_together(self) -> Config:
         if self.sip_register_min_s > self.sip_register_max_s:
             raise ValueError("sip_register_min_s is larger than sip_register_max_s")
+        if (self.sip_tls_certificate is None) != (self.sip_tls_key is None):
+            raise ValueError("sip_tls_certificate and sip_tls_key go together: one of them is missing")
+        if self.sip_tls_certificate is not None and self.sip_tls_port is None:
+            raise ValueError("sip_tls_certificate is set, but sip_tls_port is not: nobody would see it (5061 is usual)")
         if self.database and urlsplit(self.database).scheme not in ("postgresql", "postgres"):
             raise ValueError("database is not a postgresql:// URL (leave it empty for SQLite in the data folder)")
         return self

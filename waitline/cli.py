@@ -104,6 +104,18 @@ def upgrade(config: ConfigOption = None) -> None:
 
 
 @app.command()
+def reload(config: ConfigOption = None) -> None:
+    """Have the running platform read its certificates again, for connections from now on; calls and open connections stay as they are.
+
+    If the new ones cannot be used nothing changes, the reason is printed and the exit code is 1.
+    """
+    from waitline.bridge.config import load_config
+    from waitline.operate import reload as run_reload
+
+    raise typer.Exit(_answering_for_settings(lambda: run_reload(load_config(config).data, typer.echo)))
+
+
+@app.command()
 def drain(
     deadline: Annotated[
         str | None, typer.Option(metavar="TIME", help="How long calls may go on, such as 90s, 30m or 2h; the setting drain_s if not given.")

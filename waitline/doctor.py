@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Literal
 
 from waitline.bridge.config import Address, Config, load_config
+from waitline.clock import SystemClock
 from waitline.errors import ConfigError
 from waitline.supervisor import RequestFailed, open_listener
 
 WANTED_BUFFER_BYTES = 4 * 1024 * 1024
 WANTED_FILES = 4096
 HEALTH_TIMEOUT_S = 2.0
+WANTED_DAYS = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,10 @@ def _data(config: Config) -> Iterator[Finding]:
 
 def _ports(config: Config) -> Iterator[Finding]:
     """Each port is free, or it is a running platform that has it."""
-    for kind, address, setting in (("tcp", config.http, "HTTP"), ("udp", config.sip, "SIP"), ("tcp", config.sip, "SIP")):
+    listeners = [("tcp", config.http, "HTTP"), ("udp", config.sip, "SIP"), ("tcp", config.sip, "SIP")]
+    if config.sip_tls_port is not None:
+        listeners.append(("tcp", Address(config.sip.host, config.sip_tls_port), "SIP_TLS_PORT"))
+    for kind, address, setting in listeners:
         try:
             open_listener(kind, address.host, address.port).close()
         except RequestFailed as error:
@@ -79,6 +84,28 @@ def _answers_as_waitline(address: Address) -> bool:
         return False
     finally:
         connection.close()
+
+
+def _tls(config: Config) -> Iterator[Finding]:
+    """The certificate and its key can be used, and will be for a while."""
+    from waitline.bridge.net.self_signed import expires_at
+    from waitline.bridge.net.sip_tls import TlsDoor
+
+    if config.sip_tls_port is None:
+        yield Finding("note", "sip over tls", "off: set WAITLINE_SIP_TLS_PORT (5061 is usual)")
+    elif config.sip_tls_certificate is None or config.sip_tls_key is None:
+        yield Finding("note", "sip over tls", "a self-signed certificate: phones that verify it must be given the file; see the README")
+    else:
+        try:
+            TlsDoor(config.sip_tls_certificate, config.sip_tls_key, authorities=config.sip_tls_ca)
+            left = expires_at(config.sip_tls_certificate) - SystemClock().utc()
+        except (ConfigError, ValueError) as error:
+            yield Finding("fault", "sip over tls", str(error))
+            return
+        if left.days < WANTED_DAYS:
+            yield Finding("note", "sip over tls", f"the certificate runs out in {left.days} days; then `waitline reload`")
+        else:
+            yield Finding("ok", "sip over tls", f"{config.sip_tls_certificate} is good for {left.days} days")
 
 
 def _limits(_: Config) -> Iterator[Finding]:
@@ -119,4 +146,4 @@ def _kernel_filter(_: Config) -> Iterator[Finding]:
         yield Finding("note", "kernel filter", "not available here: every packet of a held caller is read, which costs processor time")
 
 
-_CHECKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (_data, _ports, _limits, _kernel_filter, _speech)
+_CHECKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (_data, _ports, _tls, _limits, _kernel_filter, _speech)

@@ -1,6 +1,6 @@
-"""``waitline upgrade`` and ``waitline drain``: the caller's side of the running platform's door (``waitline.supervisor.door``).
+"""``waitline upgrade``, ``reload`` and ``drain``: the caller's side of the running platform's door (``waitline.supervisor.door``).
 
-Both find the platform by its data folder, say one thing and listen until it is done. Going away early changes nothing on the other side.
+They find the platform by its data folder, say one thing and listen until it is done. Going away early changes nothing on the other side.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from waitline.supervisor.door import door_name, peer_user
 
 UPGRADE_WITHIN_S = 110.0
 """The supervisor's own limits (check, hand over, take over) are reached first."""
+RELOAD_WITHIN_S = 10.0
 REFRESH_S = 1.0
 EXIT_INTERRUPTED = 130
 _UNITS_S = {"s": 1, "m": 60, "h": 3600}
@@ -32,10 +33,19 @@ class NotRunning(Exception):
 
 def upgrade(folder: Path, say: Callable[[str], None]) -> int:
     """Have the running platform's control replaced by the code now on disk; returns the exit code."""
+    return _ask(folder, "upgrade", UPGRADE_WITHIN_S, say)
+
+
+def reload(folder: Path, say: Callable[[str], None]) -> int:
+    """Have the running platform read its certificates again; returns the exit code."""
+    return _ask(folder, "reload", RELOAD_WITHIN_S, say)
+
+
+def _ask(folder: Path, what: str, within_s: float, say: Callable[[str], None]) -> int:
     try:
         with _connected(folder) as door:
-            door.settimeout(UPGRADE_WITHIN_S)
-            door.send(json.dumps({"do": "upgrade"}).encode())
+            door.settimeout(within_s)
+            door.send(json.dumps({"do": what}).encode())
             answer = json.loads(door.recv(_MAX_MESSAGE_BYTES) or b'{"text": "the platform ended meanwhile"}')
     except (NotRunning, OSError) as error:
         answer = {"text": str(error)}

@@ -26,6 +26,8 @@ from aiohttp import web
 
 from waitline import logs
 from waitline.bridge.config import Address, Config, load_config
+from waitline.bridge.net.self_signed import expires_at, self_signed
+from waitline.bridge.net.sip_tls import TlsDoor
 from waitline.bridge.store.store import log_failure, open_store
 from waitline.bridge.store.writer import StoreFailure
 from waitline.bridge.webhook.client import Limits, WebhookClient
@@ -40,7 +42,7 @@ from waitline.media.clips import ClipLibrary
 from waitline.media.frame_store import FrameStore, store_bytes
 from waitline.media.plane import MediaPlane
 from waitline.media.worker_link import MediaWorkers
-from waitline.supervision import EXIT_HANDED_OVER, Drain, End, HandOver, Supervision, SupervisionEvent, SupervisorGone, WorkerDied
+from waitline.supervision import EXIT_HANDED_OVER, Drain, End, HandOver, Reload, Supervision, SupervisionEvent, SupervisorGone, WorkerDied
 
 EXIT_CONFIG = 2
 FRAMES = "frames"
@@ -59,10 +61,18 @@ class Server:
         self._clock: Clock = SystemClock()
         self._orders: asyncio.Queue[SupervisionEvent] = asyncio.Queue()
         self._sip = supervision.listen_both(config.sip.host, config.sip.port, setting="WAITLINE_SIP")
+        self._sips = self._listen_for_tls()
+        self._tls: TlsDoor | None = None
         self._http = supervision.listen("tcp", config.http.host, config.http.port, setting="WAITLINE_HTTP")
         self._frames = FrameStore.on_fd(supervision.memfd(FRAMES, store_bytes(config.frame_store_mb * 1_000_000 // FRAME_BYTES)))
         self._maker = WorkerMaker()
         self._connections = SupervisedConnections(supervision)
+
+    def _listen_for_tls(self) -> socket.socket | None:
+        config = self._config
+        if config.sip_tls_port is None:
+            return None
+        return self._supervision.listen("tcp", config.sip.host, config.sip_tls_port, setting="WAITLINE_SIP_TLS_PORT")
 
     async def run(self) -> int:
         """Serve until told to end; returns the exit code."""
@@ -77,7 +87,7 @@ class Server:
             await stack.enter_async_context(self._listening(control))
             _settle_memory()
             self._supervision.ready(http=_shown(self._http), sip=_shown(self._sip[0]))
-            log.info("ready", http=_shown(self._http), sip=_shown(self._sip[0]))
+            log.info("ready", http=_shown(self._http), sip=_shown(self._sip[0]), sips=_shown(self._sips) if self._sips else "")
             self._supervision.standby(on=self._config.standby)
             self._supervision.open_door(self._config.data)
             self._supervision.status_from(lambda: {"calls": len(control.switchboard)})
@@ -138,6 +148,7 @@ class Server:
         """Read the sockets for as long as the block takes."""
         control.endpoint.attach_udp(self._sip[0])
         control.endpoint.attach_tcp(self._sip[1], await self._connections.kept())
+        await self._attach_tls(control)
         recovered = await control.recover()
         if recovered:
             log.info("recovered", calls=recovered)
@@ -152,6 +163,47 @@ class Server:
             await control.close()
             control.endpoint.close()
             await runner.cleanup()
+
+    async def _attach_tls(self, control: Control) -> None:
+        """Serve TLS. A certificate that went bad must not cost the calls of a control before us: then until a reload there is no TLS."""
+        if self._sips is None:
+            return
+        try:
+            self._tls = self._open_tls()
+        except ConfigError as error:
+            if not await self._supervision.living_async():
+                raise
+            log.error("no SIP over TLS until `waitline reload`", why=str(error))
+        else:
+            control.endpoint.attach_tls(self._sips, self._tls)
+
+    def _open_tls(self) -> TlsDoor:
+        """With the operator's certificate, or with one that is made here."""
+        config = self._config
+        certificate, key = config.sip_tls_certificate, config.sip_tls_key
+        if certificate is None or key is None:
+            certificate, key = self_signed(config.data, _own_hosts(config), self._clock.utc())
+            log.warning("SIP over TLS shows a self-signed certificate", file=str(certificate), until=str(expires_at(certificate)))
+        return TlsDoor(certificate, key, authorities=config.sip_tls_ca)
+
+    def _reload(self, control: Control) -> None:
+        """Read the certificate anew, and say what came of it; one that cannot be used changes nothing."""
+        if self._sips is None:
+            self._supervision.reloaded(ok=False, text="nothing to reload: WAITLINE_SIP_TLS_PORT is not set")
+            return
+        try:
+            if self._tls is not None:
+                self._tls.reload()
+            else:
+                self._tls = self._open_tls()
+                control.endpoint.attach_tls(self._sips, self._tls)
+                control.endpoint.read()
+        except ConfigError as error:
+            log.error("certificate not reloaded", why=str(error))
+            self._supervision.reloaded(ok=False, text=f"the certificate stays as it is: {error}")
+        else:
+            log.info("certificate reloaded")
+            self._supervision.reloaded(ok=True, text="new connections see the certificate that is on disk now")
 
     async def _obey(self, control: Control) -> int:
         """Do what the supervisor says until it says to end, or a drain is through."""
@@ -172,6 +224,8 @@ class Server:
                     return 0
                 case HandOver():
                     self._hand_over(control)
+                case Reload():
+                    self._reload(control)
                 case WorkerDied() as death:
                     log.error("worker died", kind=death.kind, index=death.index, why=death.why)
                     await self._replace(death)

@@ -51,6 +51,11 @@ class HandOver:
 
 
 @dataclass(frozen=True, slots=True)
+class Reload:
+    """Read again what may change while the platform runs (certificates), and say ``reloaded``."""
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerDied:
     """A worker's process is gone; ``why`` is a signal's name or an exit code, for people."""
 
@@ -65,7 +70,7 @@ class SupervisorGone:
 
 
 EXIT_HANDED_OVER = 75
-SupervisionEvent = Drain | End | HandOver | WorkerDied | SupervisorGone
+SupervisionEvent = Drain | End | HandOver | Reload | WorkerDied | SupervisorGone
 
 
 class WorkerLink(NamedTuple):
@@ -187,6 +192,10 @@ class Supervision:
         """
         self._uplink.say({"do": "handed-over"})
 
+    def reloaded(self, *, ok: bool, text: str) -> None:
+        """Say, after Reload, what came of it."""
+        self._uplink.say({"do": "reloaded", "ok": ok, "text": text})
+
     def standby(self, *, on: bool) -> None:
         """Say whether a standby is to wait from now on."""
         self._uplink.say({"do": "standby", "on": on})
@@ -296,6 +305,8 @@ def _event(message: dict[str, Any]) -> SupervisionEvent:
             return End()
         case "hand_over":
             return HandOver()
+        case "reload":
+            return Reload()
         case "died":
             return WorkerDied(message["kind"], message["index"], message["why"])
         case "gone":

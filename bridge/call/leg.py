@@ -152,7 +152,7 @@ class Leg:
     def ring(self) -> None:
         """180, while the tenant is asked; again by a control process that goes on, as nobody knows whether the first got out."""
         if not self.answered and not self._over:
-            self._endpoint.do(lambda agent, now: agent.provisional(self._state.sip.dialog, 180, headers=self._contact_header(), now=now))
+            self._endpoint.do(lambda agent, now: agent.provisional(self._state.sip.dialog, 180, now=now))
             self._on_change()
 
     def answer(self) -> None:
@@ -163,7 +163,7 @@ class Leg:
         body = self._answer_body or self._session.offer()
         self._state.answered_at = self._services.clock.utc()
         self._state.status = CallStatus.IN_PROGRESS
-        self._endpoint.do(lambda agent, now: agent.answer(self._state.sip.dialog, body, contact=self._contact(), now=now))
+        self._endpoint.do(lambda agent, now: agent.answer(self._state.sip.dialog, body, now=now))
         self._start_audio_at(self._services.clock.now() + self._services.config.audio_start_s)
 
     def refuse(self, status: int, *, headers: tuple[tuple[str, str], ...] = ()) -> None:
@@ -269,15 +269,6 @@ class Leg:
             self._endpoint.do(lambda agent, now: agent.bye(dialog, now=now))
         else:
             self._endpoint.do(lambda agent, now: agent.reject(dialog, 480, now=now))
-
-    def _contact(self) -> str:
-        host, port = self._endpoint.advertised(self._flow)
-        bracketed = f"[{host}]" if ":" in host else host
-        transport = "" if self._flow.transport == "udp" else f";transport={self._flow.transport}"
-        return f"<sip:{bracketed}:{port}{transport}>"
-
-    def _contact_header(self) -> tuple[tuple[str, str], ...]:
-        return (("Contact", self._contact()),)
 
     # The media side
 

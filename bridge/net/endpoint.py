@@ -26,6 +26,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from waitline.bridge.net.sip_tcp import ConnectionKeeper, KeptConnection, NobodyKeeps, TcpConnection, TcpLimits, TcpPort
+from waitline.bridge.net.sip_tls import TlsDoor
 from waitline.bridge.net.sip_udp import UdpPort
 from waitline.bridge.sip.events import Event, Send
 from waitline.bridge.sip.flow import Flow
@@ -99,18 +100,27 @@ class SipEndpoint:
 
     def attach_tcp(self, sock: socket.socket, adopted: Iterable[KeptConnection] = ()) -> None:
         """Serve a listening TCP socket, and connections of a process before this one."""
+        port = self._attach(sock, self._keeper, None)
+        for kept in adopted:
+            port.adopt(kept)
+            self.connections.add(kept.number)
+
+    def attach_tls(self, sock: socket.socket, door: TlsDoor) -> None:
+        """Serve a listening TCP socket with TLS."""
+        self._attach(sock, NobodyKeeps(), door)
+
+    def _attach(self, sock: socket.socket, keeper: ConnectionKeeper, door: TlsDoor | None) -> TcpPort:
         port = TcpPort(
             sock,
             limits=self._tcp_limits,
             numbers=lambda: next(self._numbers),
             on_message=self._take_message,
             on_close=self._connection_closed,
-            keeper=self._keeper,
+            keeper=keeper,
+            tls=door,
         )
         self._tcp.append(port)
-        for kept in adopted:
-            port.adopt(kept)
-            self.connections.add(kept.number)
+        return port
 
     def read(self) -> None:
         """Begin to read all that is attached."""
@@ -150,8 +160,13 @@ class SipEndpoint:
         self.user_agent.receive(data, flow, self._clock.now())
         self._flush()
 
+    @property
+    def open_connections(self) -> int:
+        """TCP and TLS connections that are open now."""
+        return sum(len(port) for port in self._tcp)
+
     def flow_to(self, transport: str, remote: Address) -> Flow:
-        """A flow for a request of ours to an IP address; TCP connects when something is sent on it."""
+        """A flow for a request of ours to an IP address; TCP and TLS connect when something is sent on it."""
         return Flow(transport, self._local_for(transport, remote[0]), remote)
 
     def advertised(self, flow: Flow) -> Address:
@@ -163,10 +178,13 @@ class SipEndpoint:
     def _local_for(self, transport: str, remote_host: str) -> Address:
         if transport == "udp" and self._wire is not None:
             return self._wire_local
-        ports: list[UdpPort] | list[TcpPort] = self._udp if transport == "udp" else self._tcp
+        ports: list[UdpPort] | list[TcpPort] = self._udp if transport == "udp" else self._streams(transport)
         family = socket.AF_INET6 if ":" in remote_host else socket.AF_INET
         port = next((one for one in ports if one.family == family), ports[0] if ports else None)
         return self._seen_by(port.bound, remote_host) if port is not None else (self._advertised_host or "127.0.0.1", 5060)
+
+    def _streams(self, transport: str) -> list[TcpPort]:
+        return [port for port in self._tcp if port.transport == transport]
 
     def _seen_by(self, bound: Address, remote_host: str) -> Address:
         """A bound address as a peer sees it."""
@@ -209,7 +227,7 @@ class SipEndpoint:
         self._flush()
 
     def _flow_of(self, port: TcpPort, connection: TcpConnection) -> Flow:
-        return Flow("tcp", self._seen_by(port.bound, connection.remote[0]), connection.remote, connection.number)
+        return Flow(port.transport, self._seen_by(port.bound, connection.remote[0]), connection.remote, connection.number)
 
     # --- what goes out
 
@@ -235,7 +253,7 @@ class SipEndpoint:
     def _send_all(self, sends: list[Send]) -> None:
         for flow, data in sends:
             if flow.transport != "udp":
-                self._send_tcp(flow, data)
+                self._send_stream(flow, data)
             elif self._wire is not None:
                 self._wire.send(data, flow)
             else:
@@ -248,14 +266,15 @@ class SipEndpoint:
             best = max(ports, key=lambda port: (port.bound == flow.local, port.bound[1] == flow.local[1]))
             best.send(data, flow.remote)
 
-    def _send_tcp(self, flow: Flow, data: bytes) -> None:
-        for port in self._tcp:
+    def _send_stream(self, flow: Flow, data: bytes) -> None:
+        ports = self._streams(flow.transport)
+        for port in ports:
             if connection := port.connection(flow.connection, flow.remote):
                 connection.send(data)
                 return
-        if flow.connection == 0 and self._tcp:
+        if flow.connection == 0 and ports:
             try:
-                self._tcp[0].connect(flow.remote).send(data)
+                ports[0].connect(flow.remote).send(data)
             except OSError:
                 self._loop.call_soon(self._fail, flow)
         else:

@@ -1,4 +1,4 @@
-"""SIP over TCP: listeners, connections, framing by Content-Length (RFC 3261 §18.3), keep-alives (RFC 5626 §3.5.1).
+"""SIP over TCP and TLS: listeners, connections, framing by Content-Length (RFC 3261 §18.3), keep-alives (RFC 5626 §3.5.1).
 
 Everything a stranger can grow has a limit: the number of connections, the octets of an unfinished message and the time for it, the octets
 that wait for a slow reader. Whoever exceeds one is closed. A stream whose framing cannot be trusted gets its 400 and is closed too.
@@ -6,11 +6,14 @@ Sockets are watched directly, without tasks: a connection is its two buffers and
 
 A connection may outlive this process: ``ConnectionKeeper`` is told of each with what has been read of an unfinished message, and the next
 process ``adopt``s it under its old number. What had been read whole and not been acted on is lost, as TCP does not send it again.
+
+Over TLS everything is the same but that the octets pass through a ``TlsStream``, and that nobody keeps the connection.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
@@ -18,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from waitline.bridge.net.sip_tls import TlsDoor, TlsStream
 from waitline.bridge.sip.message import frame_length
 from waitline.errors import SipError
 
@@ -38,6 +42,7 @@ class TcpLimits:
     idle_s: float = 7200.0
     """Without any octet, keep-alives included; registrations last at most an hour."""
     connect_s: float = 8.0
+    """To be connected, TLS agreed on."""
 
 
 class KeptConnection(NamedTuple):
@@ -94,8 +99,10 @@ class TcpConnection:
         keeper: ConnectionKeeper,
         connecting: bool = False,
         received: bytes = b"",
+        tls: TlsStream | None = None,
     ) -> None:
         self._sock = sock
+        self._tls = tls
         self._keeper = keeper
         self._noted = len(received)
         self._limits = limits
@@ -107,7 +114,7 @@ class TcpConnection:
         self._connecting = connecting
         self._writing = connecting
         self._begun = False
-        self._deadline = self._loop.call_later(limits.connect_s if connecting else limits.idle_s, self.close)
+        self._deadline = self._loop.call_later(limits.connect_s if connecting or tls else limits.idle_s, self.close)
         self.number = number
         self.remote = remote
         self.closed = False
@@ -120,17 +127,24 @@ class TcpConnection:
         if not self._connecting:
             self._loop.add_reader(self._sock, self._read)
 
+    def begin(self) -> None:
+        """Say our part of the handshake, where we connect; it goes out when we are connected."""
+        if self._tls is not None:
+            self._tls.begin()
+            self._put(self._tls.outgoing())
+
     def send(self, data: bytes) -> None:
         """Send, or keep until the peer reads; a peer that does not is closed."""
         if self.closed:
             return
-        waiting = bool(self._unsent) or self._connecting
-        self._unsent += data
-        if len(self._unsent) > self._limits.unsent_bytes:
-            _log.warning("closing %s: %d bytes wait for it", self.remote, len(self._unsent))
+        if self._tls is None:
+            self._put(data)
+        elif len(self._tls.unsent) + len(data) > self._limits.unsent_bytes:
+            _log.warning("closing %s: %d bytes wait for the end of its handshake", self.remote, len(self._tls.unsent))
             self.close()
-        elif not waiting:
-            self._write()
+        else:
+            self._tls.send(data)
+            self._put(self._tls.outgoing())
 
     def close(self) -> None:
         """End the connection; what could not be sent is lost."""
@@ -140,9 +154,25 @@ class TcpConnection:
         self._deadline.cancel()
         self._loop.remove_reader(self._sock)
         self._loop.remove_writer(self._sock)
+        self._say_goodbye()
         self._sock.close()
         self._keeper.drop(self.number)
         self._on_close(self)
+
+    def _say_goodbye(self) -> None:
+        if self._tls is not None and not self._unsent:  # else it would come in the middle of something
+            with contextlib.suppress(OSError):
+                self._sock.send(self._tls.goodbye())
+
+    def _put(self, data: bytes) -> None:
+        """Put octets on the wire, or keep them until there is room."""
+        waiting = bool(self._unsent) or self._connecting
+        self._unsent += data
+        if len(self._unsent) > self._limits.unsent_bytes:
+            _log.warning("closing %s: %d bytes wait for it", self.remote, len(self._unsent))
+            self.close()
+        elif not waiting:
+            self._write()
 
     def _write(self) -> None:
         if self._connecting and not self._established():
@@ -173,7 +203,8 @@ class TcpConnection:
             return False
         self._connecting = False
         self._loop.add_reader(self._sock, self._read)
-        self._rearm()
+        if self._tls is None:
+            self._rearm()
         return True
 
     def _read(self) -> None:
@@ -187,6 +218,31 @@ class TcpConnection:
         if not data:
             self.close()
             return
+        if self._tls is not None:
+            self._read_tls(self._tls, data)
+        else:
+            self._take(data)
+
+    def _read_tls(self, tls: TlsStream, data: bytes) -> None:
+        was_established = tls.established
+        try:
+            said = tls.receive(data)
+        except OSError as error:
+            _log.debug("%s broke TLS off: %s", self.remote, error)
+            self._put(tls.outgoing())  # an alert that says why
+            self.close()
+            return
+        self._put(tls.outgoing())
+        if self.closed:
+            return
+        if tls.established and not was_established:
+            self._rearm()
+        if said:
+            self._take(said)
+        if tls.ended:
+            self.close()
+
+    def _take(self, data: bytes) -> None:
         self._received += data
         before = len(self._received)
         self._take_messages()
@@ -241,9 +297,12 @@ class TcpPort:
         on_message: Callable[[TcpPort, TcpConnection, bytes], None],
         on_close: Callable[[TcpPort, TcpConnection], None],
         keeper: ConnectionKeeper,
+        tls: TlsDoor | None = None,
     ) -> None:
         self._sock = sock
         self._keeper = keeper
+        self._tls = tls
+        self.transport = "tls" if tls else "tcp"
         self._limits = limits
         self._numbers = numbers
         self._on_message = on_message
@@ -262,10 +321,13 @@ class TcpPort:
         for connection in self._connections.values():
             connection.read()
 
+    def __len__(self) -> int:
+        return len(self._connections)
+
     def adopt(self, kept: KeptConnection) -> None:
         """Go on with a connection of the process before."""
         kept.sock.setblocking(False)
-        self._add(kept.sock, kept.remote, connecting=False, number=kept.number, received=kept.received)
+        self._add(kept.sock, kept.remote, number=kept.number, received=kept.received)
 
     def connection(self, number: int, remote: tuple[str, int]) -> TcpConnection | None:
         """The connection of that number; for number 0 any to that address. None if there is none."""
@@ -282,8 +344,9 @@ class TcpPort:
         except OSError:
             sock.close()
             raise
-        connection = self._add(sock, remote, connecting=True)
+        connection = self._add(sock, remote, connecting=True, tls=self._tls.connect(remote[0]) if self._tls else None)
         self._keeper.keep(connection.number, sock, remote)
+        connection.begin()
         return connection
 
     def close(self) -> None:
@@ -306,12 +369,19 @@ class TcpPort:
             return
         sock.setblocking(False)
         remote = (source[0], source[1])
-        connection = self._add(sock, remote, connecting=False)
+        connection = self._add(sock, remote, tls=self._tls.accept() if self._tls else None)
         self._keeper.keep(connection.number, sock, remote)
         connection.read()
 
     def _add(
-        self, sock: socket.socket, remote: tuple[str, int], *, connecting: bool, number: int = 0, received: bytes = b""
+        self,
+        sock: socket.socket,
+        remote: tuple[str, int],
+        *,
+        connecting: bool = False,
+        number: int = 0,
+        received: bytes = b"",
+        tls: TlsStream | None = None,
     ) -> TcpConnection:
         connection = TcpConnection(
             sock,
@@ -323,6 +393,7 @@ class TcpPort:
             keeper=self._keeper,
             connecting=connecting,
             received=received,
+            tls=tls,
         )
         self._connections[connection.number] = connection
         self._by_remote[remote] = connection

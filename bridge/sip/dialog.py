@@ -62,6 +62,8 @@ class DialogState:
     """Whether the flow's other end is the peer itself: one Via, no proxy."""
     status: str = EARLY
     """``early``, ``confirmed`` or ``ended``."""
+    sips: bool = False
+    """It began with a ``sips`` URI, so our Contact must be one (§12.1.1), and it never leaves TLS."""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -96,7 +98,15 @@ def dialog_of_invite(request: Request, flow: Flow, *, local_tag: str) -> DialogS
         remote_target=target_of(request),
         flow=flow,
         direct=request.headers.count("Via") == 1 and "," not in (request.headers.get("Via") or ""),
+        sips=flow.secure and _wants_sips(request),
     )
+
+
+def _wants_sips(request: Request) -> bool:
+    """§12.1.1: the Request-URI, or the topmost Record-Route, else the Contact."""
+    routes = request.record_routes
+    nearest = routes[0].uri.scheme if routes else target_of(request)[:4].lower()
+    return request.uri[:5].lower() == "sips:" or nearest == "sips"
 
 
 def dialog_of_response(state: DialogState, response: Response) -> DialogState:
@@ -160,7 +170,11 @@ def next_hop(state: DialogState) -> Flow:
         hop = Uri.parse(state.remote_target)
     if not _is_ip_address(hop.host) or hop.address == state.flow.remote:
         return state.flow
-    return Flow(hop.transport if hop.transport in ("udp", "tcp") else state.flow.transport, state.flow.local, hop.address)
+    if state.flow.secure or hop.secure:  # what began with nobody listening in does not go on otherwise (§26.2.2)
+        transport = "tls"
+    else:
+        transport = hop.transport if hop.transport in ("udp", "tcp") else state.flow.transport
+    return Flow(transport, state.flow.local, hop.address)
 
 
 def _is_ip_address(host: str) -> bool:

@@ -13,16 +13,21 @@ class Flow(NamedTuple):
     """One path to a peer; ``local`` and ``remote`` are (host, port), IPv6 hosts without brackets."""
 
     transport: str
-    """``udp``, ``tcp`` (later ``tls``), lower case."""
+    """``udp``, ``tcp`` or ``tls``, lower case."""
     local: tuple[str, int]
     remote: tuple[str, int]
     connection: int = 0
-    """Which TCP connection, a number given by the shell; 0 for datagrams."""
+    """Which TCP or TLS connection, a number given by the shell; 0 for datagrams."""
 
     @property
     def reliable(self) -> bool:
         """Whether the transport resends by itself, so that the transaction layer must not (RFC 3261 §17)."""
         return self.transport != "udp"
+
+    @property
+    def secure(self) -> bool:
+        """Whether nobody but the peer at its other end reads what goes over it, as ``sips`` demands of each hop (RFC 3261 §26.2.2)."""
+        return self.transport == "tls"
 
     def to_plain(self) -> list[Any]:
         """As JSON has it."""

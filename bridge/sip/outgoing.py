@@ -65,8 +65,10 @@ def sent_by(flow: Flow) -> str:
     return f"SIP/2.0/{flow.transport.upper()} {bracketed(flow.local[0])}:{flow.local[1]}"
 
 
-def contact_uri(flow: Flow) -> str:
-    """The URI under which a peer on that flow reaches us again."""
+def contact_uri(flow: Flow, *, sips: bool = False) -> str:
+    """The URI under which a peer on that flow reaches us again; ``sips`` where its dialog began with that, and names no transport."""
+    if sips:
+        return f"sips:{bracketed(flow.local[0])}:{flow.local[1]}"
     transport = "" if flow.transport == "udp" else f";transport={flow.transport}"
     return f"sip:{bracketed(flow.local[0])}:{flow.local[1]}{transport}"
 

@@ -31,12 +31,18 @@ def capabilities() -> list[tuple[str, str]]:
     return [("Allow", ALLOW), ("Accept", ACCEPT)]
 
 
-def refusal(request: Request, further_methods: frozenset[str]) -> Refusal | None:
-    """The objection to a sound request, in the order of §8.2; ``further_methods`` are the owner's to answer."""
+def refusal(request: Request, further_methods: frozenset[str], *, secure: bool = False) -> Refusal | None:
+    """The objection to a sound request, in the order of §8.2; ``further_methods`` are the owner's to answer.
+
+    ``secure``: it came over TLS. What asks for ``sips`` and did not has been read on its way, so it is not served; not with the 416 that
+    invites to try again in the clear (§8.1.3.5), but with the 480 of RFC 5630.
+    """
     if request.method not in METHODS and request.method not in further_methods:
         return Refusal(405, (("Allow", ALLOW),))
     if not request.uri.lower().startswith(_SCHEMES):
         return Refusal(416)
+    if not secure and request.uri[:5].lower() == "sips:":
+        return Refusal(480, (("Warning", '399 waitline "sips needs TLS on every hop"'),))
     if "Require" in request.headers:
         return Refusal(420, (("Unsupported", ", ".join(request.headers.get_all("Require"))),))
     return _objection_to_body(request) if request.method in ("INVITE", "UPDATE") else None

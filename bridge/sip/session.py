@@ -356,7 +356,7 @@ class Session:
         return [] if any(name.lower() == "contact" for name, _ in headers) else [("Contact", self._contact())]
 
     def _contact(self) -> str:
-        return angled(self.dialog.contact or contact_uri(self.dialog.flow))
+        return angled(self.dialog.contact or contact_uri(self.dialog.flow, sips=self.dialog.sips))
 
     # --- ServerOwner
 

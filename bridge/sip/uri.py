@@ -82,8 +82,13 @@ class Uri:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port, the scheme's default where none is given."""
-        return self.host, self.port or (5061 if self.scheme == "sips" else 5060)
+        """Host and port; where none is given 5061 for TLS, else 5060 (§19.1.2)."""
+        return self.host, self.port or (5061 if self.secure else 5060)
+
+    @property
+    def secure(self) -> bool:
+        """Whether it is to be reached over TLS: by its scheme, or by the transport parameter that phones use instead."""
+        return self.scheme == "sips" or self.transport == "tls"
 
     def equivalent(self, other: Uri) -> bool:
         """Whether both name the same resource (§19.1.4): what registrations are compared by."""

@@ -142,7 +142,7 @@ class UserAgent:
             self._take_ack(session, request, flow, now)
             return
         transaction = transactions.open_server(key, request.method, flow, self._silent)
-        transaction.reply_port = request.via.port or 5060
+        transaction.reply_port = request.via.port or (5061 if flow.secure else 5060)
         reply = Reply(request, flow, new_tag=self._context.token, agent=self._context.agent)
         try:
             unwrap(request)
@@ -183,13 +183,13 @@ class UserAgent:
             transaction.respond(status, reply.render(status), now)
         elif self._merged(request, transaction):
             transaction.respond(482, reply.render(482), now)
-        elif objection := refusal(request, self._further_methods):
+        elif objection := refusal(request, self._further_methods, secure=flow.secure):
             transaction.respond(objection.status, reply.render(objection.status, headers=objection.headers), now)
         else:
             self._take_outside(request, reply, transaction, flow, now)
 
     def _take_in_dialog(self, session: Session, request: Request, reply: Reply, transaction: Transaction, now: float) -> None:
-        if objection := refusal(request, self._further_methods):
+        if objection := refusal(request, self._further_methods, secure=transaction.flow.secure):
             transaction.respond(objection.status, reply.render(objection.status, headers=objection.headers), now)
         else:
             session.receive(request, reply, transaction, now)

@@ -39,6 +39,7 @@ module sndfile.so
 module uuid.so
 module account.so
 module menu.so
+module srtp.so
 module ctrl_tcp.so
 ctrl_tcp_listen {host}:{control_port}
 snd_path {folder}
@@ -60,9 +61,12 @@ class Baresip:
         answer: str = "auto",
         codecs: str = "pcmu,pcma",
         transport: str = "udp",
+        media_encryption: str = "",
+        trusts: Path | None = None,
         voice_hz: float = 440.0,
         host: str = "127.0.0.1",
     ) -> None:
+        """``media_encryption``: ``srtp`` or ``srtp-mand``; ``trusts``: the PEM file that the server's certificate is judged by."""
         folder.mkdir(parents=True, exist_ok=True)
         base = free_block(30)
         self.folder, self.user, self.host = folder, user, host
@@ -80,11 +84,13 @@ class Baresip:
                 folder=folder,
                 modules=MODULES,
             )
+            + (f"sip_cafile {trusts}\n" if trusts else "")
         )
         account = (
             f"<sip:{user}@{self.domain};transport={transport}>;audio_codecs={codecs};answermode={answer};regint={60 if register else 0}"
         )
         account += f";auth_user={user};auth_pass={password}" if password else ""
+        account += f";mediaenc={media_encryption}" if media_encryption else ""
         account += f';outbound="sip:{server[0]}:{server[1]};transport={transport}"'
         (folder / "accounts").write_text(account + "\n")
         (folder / "contacts").write_text("")

@@ -129,6 +129,14 @@ class Serve:
         """Return the PIDs of the supervisor and everything below it."""
         return [self.process.pid, *children(self.process.pid)]
 
+    def control(self) -> int:
+        """Return the PID of the active control: the one that is no standby, or the one the log last called ready."""
+        ready = re.findall(r"control \(pid (\d+)\) is ready", self.log.text())
+        if ready:
+            return int(ready[-1])
+        commands = ((pid, Path(f"/proc/{pid}/cmdline").read_bytes()) for pid in children(self.process.pid))
+        return next(pid for pid, command in commands if b"waitline.server" in command and b"--standby" not in command)
+
     def terminate(self) -> None:
         """Ask it to drain."""
         self.process.send_signal(signal.SIGTERM)

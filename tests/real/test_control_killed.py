@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from harness import audio
-from harness.processes import children
 from harness.sip_phone import PhoneCall, SipPhone
 
 if TYPE_CHECKING:
@@ -23,23 +20,10 @@ LONGEST_GAP_S = 0.2
 """Between two packets of music: generous, for the machine is shared; `make chaos` prints the figures."""
 
 
-def control_of(platform: Platform) -> int:
-    """The process id of the active control: the one that is no standby, or the one the log last called ready."""
-    ready = re.findall(r"control \(pid (\d+)\) is ready", platform.log())
-    if ready:
-        return int(ready[-1])
-    supervisor = platform.serve.process.pid
-    return next(pid for pid in children(supervisor) if b"waitline.server" in command_line(pid) and b"--standby" not in command_line(pid))
-
-
-def command_line(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
-
-
 def kill_control(platform: Platform, *, deaths: int) -> None:
     """Kill it when another stands by, and return when that one is ready."""
     platform.serve.log.wait_for(r"stands by", within_s=20, count=deaths)
-    os.kill(control_of(platform), signal.SIGKILL)
+    os.kill(platform.serve.control(), signal.SIGKILL)
     platform.serve.log.wait_for(r"control \(pid \d+\) is ready after", within_s=15, count=deaths)
 
 
@@ -89,10 +73,10 @@ def test_callers_wait_on_with_their_music_and_places_when_control_is_killed(desk
 def test_callers_wait_on_through_an_upgrade(desk: Platform) -> None:
     with SipPhone(server=desk.sip) as phone:
         callers = [waiting_caller(phone) for _ in range(2)]
-        old = control_of(desk)
+        old = desk.serve.control()
         done = desk.serve.command("upgrade")
         assert done.returncode == 0, done.stderr
-        assert control_of(desk) != old
+        assert desk.serve.control() != old
         for caller in callers:
             caller.ear.hear(2.0)
         assert max(longest_gap(caller) for caller in callers) < LONGEST_GAP_S

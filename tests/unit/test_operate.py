@@ -10,7 +10,7 @@ import pytest
 from waitline import operate
 from waitline.clock import VirtualClock
 from waitline.errors import ConfigError
-from waitline.operate import Countdown, drain, seconds, upgrade
+from waitline.operate import Countdown, drain, reload, seconds, upgrade
 from waitline.supervisor.door import Door, door_name
 
 
@@ -59,6 +59,13 @@ def test_an_upgrade_that_is_refused_is_exit_code_1(platform, tmp_path):
     platform({"done": True, "ok": False, "text": "cannot read format 7"})
     assert upgrade(tmp_path, said.append) == 1
     assert said == ["cannot read format 7"]
+
+
+def test_a_reload_prints_what_came_of_it(platform, tmp_path):
+    said: list[str] = []
+    orders = platform({"done": True, "ok": False, "text": "the certificate stays as it is"})
+    assert reload(tmp_path, said.append) == 1
+    assert (said, orders) == (["the certificate stays as it is"], [{"do": "reload"}])
 
 
 def test_a_platform_that_ends_meanwhile_is_exit_code_1(platform, tmp_path):

@@ -1,9 +1,9 @@
-"""Where commands of this machine reach the running platform: ``waitline upgrade``, ``waitline drain``.
+"""Where commands of this machine reach the running platform: ``waitline upgrade``, ``waitline reload``, ``waitline drain``.
 
 An abstract socket (no path that could be too long, nothing to clean up) whose name follows from the data folder, so that whoever has the
 same settings finds it. Anybody may connect to an abstract socket: who is not the same user, or root, is sent away, and a caller in turn
-believes nobody but the folder's owner or itself. One JSON object a message: a visitor says ``{"do": "upgrade"}`` or
-``{"do": "drain", "deadline_s": 60}`` and listens.
+believes nobody but the folder's owner or itself. One JSON object a message: a visitor says ``{"do": "upgrade"}``, ``{"do": "reload"}``
+or ``{"do": "drain", "deadline_s": 60}`` and listens.
 """
 
 from __future__ import annotations

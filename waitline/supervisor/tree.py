@@ -58,6 +58,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._wake, self._wake_writer = socket.socketpair()
         self._door: Door | None = None
+        self._reloading: list[Visitor] = []
         self._handlers: dict[str, Callable[[ControlProcess, dict[str, Any]], None]] = {
             "alive": self._on_alive,
             "ready": self._on_ready,
@@ -66,6 +67,7 @@ class Supervisor:
             "checked": self._on_checked,
             "handed-over": lambda control, _: self._succession.on_handed_over(control),
             "door": self._on_door,
+            "reloaded": self._on_reloaded,
         }
 
     def run(self) -> int:
@@ -118,6 +120,8 @@ class Supervisor:
             self._read(control, only=LAST_WORDS)
             self._let_go(control)
             self._controls.remove(control)
+            if control is self._succession.active:
+                self._on_reloaded(control, {"ok": True, "text": "control died meanwhile: the next one reads everything anew"})
             self._succession.on_died(control, control.child.process.returncode)
 
     def _worker_died(self, worker: Worker) -> None:
@@ -261,6 +265,8 @@ class Supervisor:
         match order:
             case {"do": "upgrade"}:
                 self._succession.on_upgrade(visitor.say)
+            case {"do": "reload"}:
+                self._reload(visitor)
             case {"do": "drain", "deadline_s": int() | float() as deadline_s} if 0 <= deadline_s <= LONGEST_DRAIN_S:
                 output.log("draining, as `waitline drain` says")
                 visitor.follows_drain = True
@@ -268,6 +274,20 @@ class Supervisor:
                 visitor.say({"status": {}, "left_s": self._succession.drain_left_s()})
             case _:
                 visitor.say({"done": True, "ok": False, "text": "the running platform does not know this command"})
+
+    def _reload(self, visitor: Visitor) -> None:
+        """Have control read its files again; the visitor hears what came of it."""
+        control = self._succession.active
+        if control is None:
+            visitor.say({"done": True, "ok": True, "text": "control is being started: it reads everything anew"})
+            return
+        self._reloading.append(visitor)
+        self.tell(control, {"event": "reload"})
+
+    def _on_reloaded(self, control: ControlProcess, content: dict[str, Any]) -> None:
+        waiting, self._reloading = self._reloading, []
+        for visitor in waiting:
+            visitor.say({"done": True, "ok": bool(content["ok"]), "text": str(content["text"])})
 
     # --- the end
 

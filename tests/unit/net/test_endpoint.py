@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Iterator
 from functools import partial
 from typing import Any
 
 import pytest
 from harness.virtual_time import run
+from unit.net.kit import Heard, ask, made, next_message
 from unit.sip.kit import ANSWER, OFFER, request
 
-from waitline.bridge.net.endpoint import SipEndpoint
 from waitline.bridge.net.sip_tcp import TcpLimits
 from waitline.bridge.net.sip_udp import widen_receive_buffer
 from waitline.bridge.sip.events import (
@@ -28,8 +27,6 @@ from waitline.bridge.sip.events import (
 )
 from waitline.bridge.sip.flow import Flow
 from waitline.bridge.sip.message import Message, parse
-from waitline.bridge.sip.user_agent import UserAgent
-from waitline.clock import VirtualClock
 
 OURS = ("192.0.2.1", 5060)
 PEER = Flow("udp", OURS, ("192.0.2.9", 5070))
@@ -47,29 +44,6 @@ class MemoryWire:
     @property
     def lines(self) -> list[str]:
         return [message.start_line for _, _, message in self.sent]
-
-
-class Heard(list[Event]):
-    """The events so far, and a way to wait for more."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._arrived = asyncio.Event()
-
-    def take(self, event: Event) -> None:
-        self.append(event)
-        self._arrived.set()
-
-    async def wait(self, kind: type[Any], count: int = 1) -> None:
-        async with asyncio.timeout(10):
-            while sum(isinstance(event, kind) for event in self) < count:
-                self._arrived.clear()
-                await self._arrived.wait()
-
-
-def made(on_event: Callable[[Event], None], **options: Any) -> SipEndpoint:
-    loop = asyncio.get_running_loop()
-    return SipEndpoint(UserAgent(random=random.Random(3)), VirtualClock(loop.time), on_event, **options)
 
 
 def test_a_call_over_an_in_memory_wire_keeps_the_timers() -> None:
@@ -130,10 +104,6 @@ def test_an_owner_that_fails_on_one_event_hears_the_next_ones() -> None:
         endpoint.close()
 
     run(story())
-
-
-def ask(flow: Flow, ua: UserAgent, now: float) -> str:
-    return ua.send_request("OPTIONS", "sip:x", flow, now, from_="sip:a@x", to="sip:b@x")
 
 
 # --- UDP
@@ -249,15 +219,6 @@ class TcpDesk:
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(*self.address)
-
-
-async def next_message(reader: asyncio.StreamReader) -> Message:
-    head = await reader.readuntil(b"\r\n\r\n")
-    message = parse(head.replace(b"Content-Length", b"X-Length"))
-    assert message is not None
-    body = await reader.readexactly(int(message.headers.get("X-Length") or 0))
-    message.body = body
-    return message
 
 
 def test_messages_are_cut_out_of_the_stream_however_it_is_chopped() -> None:

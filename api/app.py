@@ -20,6 +20,7 @@ from waitline.errors import ApiError, DocumentError, Refused
 MAX_BODY_BYTES = 128 * 1024
 """A document of 4,000 characters, each escaped as four bytes, is 48 kB."""
 RETRY_AFTER_S = 5
+NOT_KEPT = "Unavailable for the moment: the platform's database cannot be used just now; nothing was changed, and calls go on"
 REQUEST_ID_HEADER = "Twilio-Request-Id"
 _log = structlog.stdlib.get_logger("waitline.api")
 
@@ -70,7 +71,8 @@ async def _answer(request: web.Request, handler: Handler, request_id: str) -> we
         return _problem(error.status, 20000 + error.status, error.reason)
     except (Refused, StoreUnavailable) as error:
         _log.warning("request refused for now", request_id=request_id, method=request.method, path=request.path, why=str(error))
-        return _problem(503, 20503, "Unavailable for the moment", {"Retry-After": str(RETRY_AFTER_S)})
+        message = NOT_KEPT if isinstance(error, StoreUnavailable) else "Unavailable for the moment"
+        return _problem(503, 20503, message, {"Retry-After": str(RETRY_AFTER_S)})
     except Exception:
         _log.exception("request failed", request_id=request_id, method=request.method, path=request.path)
         return _problem(500, 20500, f"Internal error, logged as {request_id}")

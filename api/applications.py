@@ -77,8 +77,8 @@ async def delete(ask: Ask) -> Answer:
     """Numbers that used it go back to their own URLs, first, so that none ever names an application that is not there."""
     application, store = ask.own(ask.services.store.image.applications), ask.services.store
     users = [number for number in store.image.numbers.of_account(ask.account.sid) if number.voice_application_sid == application.sid]
-    await store.put(*(replace(number, voice_application_sid="", date_updated=ask.services.clock.utc()) for number in users))
-    await store.delete(application)
+    left = [replace(number, voice_application_sid="", date_updated=ask.services.clock.utc()) for number in users]
+    await store.change(put=left, delete=[application])
     return Answer(status=204)
 
 

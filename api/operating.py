@@ -35,8 +35,10 @@ async def healthz(_: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    reasons = list(request.app[SERVICES].not_ready())
-    return web.json_response({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
+    """Whether new work is taken; what is ``degraded`` costs promises but no calls, so it is no reason to send them elsewhere."""
+    services = request.app[SERVICES]
+    reasons, degraded = list(services.not_ready()), list(services.degraded())
+    return web.json_response({"ready": not reasons, "reasons": reasons, "degraded": degraded}, status=503 if reasons else 200)
 
 
 async def metrics(request: web.Request) -> web.Response:
@@ -58,11 +60,12 @@ async def explain(request: web.Request) -> web.Response:
     return web.json_response({"code": int(code), "message": meaning})
 
 
+_LINES: Schema = {"type": "array", "items": shapes.STRING}
 ROUTES = (
     OpenRoute(path="/healthz", handler=healthz, summary="Is the process alive", answer=shapes.record(status=shapes.STRING)),
     OpenRoute(
         path="/readyz", handler=readyz, summary="Can it take new work", other_statuses=(503,),
-        answer=shapes.record(ready=shapes.BOOLEAN, reasons={"type": "array", "items": shapes.STRING}),
+        answer=shapes.record(ready=shapes.BOOLEAN, reasons=_LINES, degraded=_LINES),
     ),
     OpenRoute(path="/metrics", handler=metrics, summary="Metrics for Prometheus", answer=shapes.STRING, content_type="text/plain"),
     OpenRoute(path="/openapi.json", handler=openapi, summary="This document", answer=shapes.OBJECT),

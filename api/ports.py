@@ -75,6 +75,8 @@ class Services:
     """Brings figures up to date that are not counted in this process, before each scrape"""
     not_ready: Callable[[], Sequence[str]] = tuple
     """Why no new work can be taken, one line each; empty when ready."""
+    degraded: Callable[[], Sequence[str]] = tuple
+    """What is promised for less than always at the moment, one line each; empty when all is well."""
     random_bytes: Callable[[int], bytes] = field(default=os.urandom, repr=False)
     own_hosts: frozenset[str] = frozenset({"localhost"})
     """Host names of the platform itself, lower case: no tenant's SIP domain may be called so."""

@@ -138,9 +138,10 @@ class Server:
         )
 
     def _on_store_failure(self, failure: StoreFailure) -> None:
-        """Say what was not written; a writer that is gone for good ends control, since nothing could be promised any more."""
+        """Say what is lost; a writer that is gone for good ends control, since nothing could be promised any more."""
         log_failure(failure)
         if type(failure.error) is BridgeError:
+            log.error("the store is gone", why=str(failure.error))
             self._orders.put_nowait(End())
 
     @asynccontextmanager

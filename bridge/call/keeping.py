@@ -79,14 +79,19 @@ class Keeper:
         await self._store.durable()
 
     async def kept(self) -> None:
-        """``durable`` for what must happen all the same: a store that cannot now has it, tries again, and must not cost anybody a call."""
-        if not self.pending:
+        """``durable`` for what must happen all the same: a store that cannot now must not cost anybody a call, nor a moment of one.
+
+        It has what is to be kept, says that it cannot write it (``Store.trouble``), and does as soon as it can.
+        """
+        if self._store.trouble or not self.pending:
             return
         try:
             async with asyncio.timeout(KEPT_WITHIN_S):
                 await self.durable()
-        except (StoreUnavailable, TimeoutError) as error:
-            log.warning("not durable yet", why=str(error) or f"nothing was written for {KEPT_WITHIN_S:g} s")
+        except StoreUnavailable as error:
+            log.debug("not durable yet", why=str(error))
+        except TimeoutError:
+            self._store.stalls()
 
     def keep(self, kind: str, key: str, data: dict[str, Any]) -> None:
         """Keep something else that is going on."""

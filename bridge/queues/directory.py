@@ -18,6 +18,7 @@ from typing import Protocol
 
 from waitline.bridge.queues.authority import QueueAuthority
 from waitline.bridge.sids import QUEUE_SID_PATTERN, QueueSid, SidFactory
+from waitline.bridge.store.errors import StoreUnavailable
 from waitline.bridge.store.records import Queue
 from waitline.clock import Clock
 from waitline.errors import ApiError, DocumentError, PeerError
@@ -54,6 +55,9 @@ class QueueStore(Protocol):
 
     async def delete(self, record: Queue, /) -> None: ...
 
+    def adopt(self, record: Queue, /) -> None:
+        """In the image now, on disk when that can be written again."""
+
 
 class QueueDirectory:
     """See the module. Refusals of the REST interface are ApiErrors with the code they are answered with."""
@@ -85,7 +89,7 @@ class QueueDirectory:
         if (account, name) not in self._busy and (queue := self.find(account, name)) is not None:
             return queue
         async with self._alone(account, name):
-            return self.find(account, name) or await self._create(account, name, _clamped(max_size))
+            return self.find(account, name) or await self._create_on_demand(account, name, _clamped(max_size))
 
     async def create(self, account: str, friendly_name: str, *, max_size: int = DEFAULT_MAX_SIZE) -> Queue:
         """A new queue. ApiError 20002 for its name, 20422 for its size, 22003 if the account has one of that name."""
@@ -138,12 +142,24 @@ class QueueDirectory:
             raise ApiError(f"A queue with the name {name} already exists", status=400, code=22003)
 
     async def _create(self, account: str, name: str, max_size: int) -> Queue:
-        now = self._clock.utc()
-        queue = Queue(
-            sid=self._sids.queue(), account_sid=account, friendly_name=name, max_size=max_size, date_created=now, date_updated=now
-        )  # fmt: skip
+        queue = self._new(account, name, max_size)
         await self._store.put(queue)
         return queue
+
+    async def _create_on_demand(self, account: str, name: str, max_size: int) -> Queue:
+        """For a caller, who must not be sent away for the disk's sake."""
+        queue = self._new(account, name, max_size)
+        try:
+            await self._store.put(queue)
+        except StoreUnavailable:
+            self._store.adopt(queue)
+        return queue
+
+    def _new(self, account: str, name: str, max_size: int) -> Queue:
+        now = self._clock.utc()
+        return Queue(
+            sid=self._sids.queue(), account_sid=account, friendly_name=name, max_size=max_size, date_created=now, date_updated=now
+        )  # fmt: skip
 
     @asynccontextmanager
     async def _alone(self, account: str, *names: str) -> AsyncIterator[None]:

@@ -2,7 +2,7 @@
 
 One task a call, owned by the server. It makes the call's state, has it durable before the caller hears anything of us (100), settles the
 sound before the tenant is asked (488 and 503 cost no webhook), rings while the tenant is asked, and runs documents until the call is over.
-However it ends, ``_finish`` says goodbye, writes the record and tells the tenant.
+However it ends, ``_finish`` says goodbye, writes the record and tells the tenant. A store that cannot be written is no reason to refuse it.
 
 A call that a control process before this one served goes the same way from where it was (``resume``); what was done already is not done
 again, or has no effect where it is.
@@ -23,12 +23,11 @@ from waitline.bridge.instructions.fetching import DocumentFailure
 from waitline.bridge.instructions.interpreter import Interpreter
 from waitline.bridge.instructions.outcomes import HangUp
 from waitline.bridge.net.endpoint import SipEndpoint
-from waitline.bridge.router.doors import CHALLENGE, Admitted, Doors, Refusal
+from waitline.bridge.router.doors import Admitted, Doors, Refusal
 from waitline.bridge.router.routes import Route, Routes, caller_of
 from waitline.bridge.sip.address import Address
 from waitline.bridge.sip.events import InviteReceived
 from waitline.bridge.sip.message import Request
-from waitline.bridge.store.errors import StoreUnavailable
 from waitline.errors import MediaUnavailable, SipError
 
 RETRY_AFTER = (("Retry-After", "10"),)
@@ -106,12 +105,7 @@ class Attendant:
     async def _serve(self, call: Call, request: Request) -> Ended:
         call.leg.prepare(request.body)
         call.record()
-        try:
-            await self._services.keeper.durable()
-        except StoreUnavailable as error:
-            log.error("a call cannot be kept", why=str(error))
-            call.leg.refuse(503, headers=RETRY_AFTER)
-            return Ended(status=CallStatus.FAILED, reason="not-durable", by_peer=False)
+        await self._services.keeper.kept()
         return await self._alert(call) or await self._run_documents(call)
 
     async def _alert(self, call: Call) -> Ended | None:
@@ -181,8 +175,7 @@ class Attendant:
 
     def _refuse(self, dialog: str, status_code: int, headers: tuple[tuple[str, str], ...], why: str) -> None:
         self._services.metrics.count("calls_refused", reason=why)
-        lasting = status_code != CHALLENGE  # nothing is kept for strangers: whoever does not hear the challenge asks again
-        self._endpoint.do(lambda agent, now: agent.reject(dialog, status_code, headers=headers, lasting=lasting, now=now))
+        self._endpoint.do(lambda agent, now: agent.reject(dialog, status_code, headers=headers, now=now))
 
     def _state(self, event: InviteReceived, route: Route, admitted: Admitted) -> CallState:
         request, flow = event.request, event.flow

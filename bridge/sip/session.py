@@ -312,14 +312,11 @@ class Session:
         self.unconfirmed = server.cseq
         self.dialog.status = CONFIRMED
 
-    def reject(self, status: int, reason: str | None, headers: HeaderList, now: float, *, lasting: bool = True) -> None:
-        """A final refusal of the INVITE that would have formed the dialog; the handle is forgotten, and the answer if it is not to last."""
+    def reject(self, status: int, reason: str | None, headers: HeaderList, now: float) -> None:
+        """A final refusal of the INVITE that would have formed the dialog; the handle is forgotten."""
         server = self._settable()
         server.refuse(status, headers, reason, now)
-        if lasting:
-            self._context.transactions.outlive(server.transaction, self.dialog.handle)
-        else:
-            server.transaction.end()
+        self._context.transactions.outlive(server.transaction, self.dialog.handle)
         self.end(now)
 
     def _settable(self) -> InviteServer:

@@ -4,12 +4,15 @@ This is the raw driver (``sqlite3``, ``psycopg``), without an object in between:
 an async ORM. The SQL is the same for both; they differ in the parameter mark and in how a foreign write is noticed (SQLite counts commits
 of other connections; PostgreSQL notifies). A driver belongs to one thread at a time.
 
-Every failure of a transaction leaves as ``Conflict`` (these rows would fail again) or ``StoreUnavailable`` (the database's trouble).
+Every failure of a transaction leaves as ``Conflict`` (these rows would fail again) or ``StoreUnavailable`` (the database's trouble, and its
+reason in a word).
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import time
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -25,9 +28,12 @@ from waitline.errors import ConfigError
 if TYPE_CHECKING:
     import psycopg
 
-BUSY_S = 5.0
+BUSY_S = 2.0
 """How long a write waits for another process's transaction, seconds."""
+STILL_BUSY_S = 0.2
+"""The same for one that found the database locked the last time: others wait behind it."""
 CONNECT_S = 10
+_STEPS_BETWEEN_LOOKS = 10_000
 CHANNEL = "waitline_image"
 """PostgreSQL's notification that configuration changed."""
 
@@ -108,19 +114,29 @@ def grouped(rows: Iterable[Row]) -> list[tuple[str, list[tuple[Any, ...]]]]:
 
 
 class SqliteDriver:
-    """SQLite in WAL mode: a commit is a write to the log file, so it survives SIGKILL; power loss may cost the last ones."""
+    """SQLite in WAL mode: a commit is a write to the log file, so it survives SIGKILL; power loss may cost the last ones.
+
+    ``synchronous=NORMAL``: the log is flushed to the disk's own memory at checkpoints (each 4 MB) and not at each commit. The file is
+    consistent whatever happens; what was committed since the last flush is there unless the machine itself dies.
+    """
 
     mark = "?"
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self._patience_s = BUSY_S
         self.dialect = make_url("sqlite://").get_dialect()()
         try:
             self._connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
             self._connection.execute("PRAGMA journal_mode=WAL").close()
             self._connection.execute("PRAGMA synchronous=NORMAL").close()
         except sqlite3.Error as error:
-            raise ConfigError(f"WAITLINE_DATA: the database {path} cannot be opened: {error}") from error
+            raise self._cannot_be_opened(error) from error
+
+    def _cannot_be_opened(self, error: sqlite3.Error) -> ConfigError:
+        if reason_of(error) == "damaged":
+            return damaged(self._path, str(error))
+        return ConfigError(f"WAITLINE_DATA: the database {self._path} cannot be opened: {error}")
 
     def write(self, rows: Sequence[Row]) -> None:
         try:
@@ -130,21 +146,37 @@ class SqliteDriver:
             self._connection.execute("COMMIT")
         except Exception as error:
             raise self._rolled_back(error) from error
+        if self._patience_s != BUSY_S:
+            self._wait_for_locks(BUSY_S)
+
+    def _wait_for_locks(self, patience_s: float) -> None:
+        self._patience_s = patience_s
+        self._connection.execute(f"PRAGMA busy_timeout={round(patience_s * 1000)}").close()
 
     def _rolled_back(self, error: Exception) -> StoreError:
         """End the transaction that failed and return what to raise."""
         try:
             if self._connection.in_transaction:  # a full disk may have rolled it back already
                 self._connection.execute("ROLLBACK")
+            if reason_of(error) == "locked" and self._patience_s != STILL_BUSY_S:
+                self._wait_for_locks(STILL_BUSY_S)
         except sqlite3.Error as second:
-            return StoreUnavailable(f"the database: {error}; and it cannot be rolled back: {second}")
-        return _sqlite_error(error)
+            return StoreUnavailable(f"the database: {error}; and it cannot be rolled back: {second}", reason=reason_of(error))
+        return self._error(error)
+
+    def _error(self, error: Exception) -> StoreError:
+        if isinstance(error, _SQLITE_DATA):
+            return Conflict(str(error))
+        reason = reason_of(error)
+        if reason == "disk" and self._path != ":memory:" and os.statvfs(self._path).f_flag & os.ST_RDONLY:
+            reason = "read-only"
+        return StoreUnavailable(f"the database: {error}", reason=reason)
 
     def query(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         try:
             return self._connection.execute(sql, params).fetchall()
         except sqlite3.Error as error:
-            raise _sqlite_error(error) from error
+            raise self._error(error) from error
 
     def script(self, statements: Sequence[str]) -> None:
         try:
@@ -154,6 +186,22 @@ class SqliteDriver:
             self._connection.execute("COMMIT")
         except Exception as error:
             raise self._rolled_back(error) from error
+
+    def check(self, within_s: float) -> str:
+        """Look for damage for so long at most; return the first that is found, or nothing. Raises StoreUnavailable."""
+        ends_at = time.monotonic() + within_s
+        self._connection.set_progress_handler(lambda: time.monotonic() > ends_at, _STEPS_BETWEEN_LOOKS)
+        try:
+            (found,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                raise self._error(error) from error
+            return ""
+        except sqlite3.DatabaseError as error:
+            return str(error)
+        finally:
+            self._connection.set_progress_handler(None, 0)
+        return "" if found == "ok" else str(found).rpartition("\n")[2]
 
     def has_table(self, name: str) -> bool:
         return bool(self.query("SELECT 1 FROM sqlite_master WHERE type='table' AND name=?", (name,)))
@@ -170,9 +218,31 @@ class SqliteDriver:
         self._connection.close()
 
 
-def _sqlite_error(error: Exception) -> StoreError:
-    data = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError, OverflowError, UnicodeError)
-    return Conflict(str(error)) if isinstance(error, data) else StoreUnavailable(f"the database: {error}")
+_SQLITE_DATA = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError, OverflowError, UnicodeError)
+_SQLITE_REASONS = {
+    sqlite3.SQLITE_FULL: "full",
+    sqlite3.SQLITE_READONLY: "read-only",
+    sqlite3.SQLITE_PERM: "read-only",
+    sqlite3.SQLITE_BUSY: "locked",
+    sqlite3.SQLITE_LOCKED: "locked",
+    sqlite3.SQLITE_CORRUPT: "damaged",
+    sqlite3.SQLITE_NOTADB: "damaged",
+    sqlite3.SQLITE_IOERR: "disk",
+    sqlite3.SQLITE_CANTOPEN: "disk",
+}
+
+
+def reason_of(error: Exception) -> str:
+    """Return a word of ``errors.REASONS`` for an SQLite error."""
+    return _SQLITE_REASONS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "unavailable")
+
+
+def damaged(path: str | Path, what: str) -> ConfigError:
+    """What to say of a database that is no whole database any more."""
+    return ConfigError(
+        f"WAITLINE_DATA: the database {path} is damaged ({what}); restore a backup with `waitline restore FILE --force`"
+        " (the damaged one is kept beside it)"
+    )
 
 
 class PostgresDriver:
@@ -273,4 +343,10 @@ def _postgres_error(error: Exception) -> StoreError:
     import psycopg
 
     data = (psycopg.IntegrityError, psycopg.DataError, psycopg.ProgrammingError, UnicodeError)
-    return Conflict(str(error).strip()) if isinstance(error, data) else StoreUnavailable(f"the database: {str(error).strip()}")
+    if isinstance(error, data):
+        return Conflict(str(error).strip())
+    reason = _POSTGRES_REASONS.get(getattr(error, "sqlstate", None) or "", "unavailable")
+    return StoreUnavailable(f"the database: {str(error).strip()}", reason=reason)
+
+
+_POSTGRES_REASONS = {"53100": "full", "25006": "read-only", "55P03": "locked", "XX001": "damaged", "XX002": "damaged", "58030": "disk"}

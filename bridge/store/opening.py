@@ -14,8 +14,8 @@ from pathlib import Path
 
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from waitline.bridge.store.drivers import Driver, PostgresDriver, SqliteDriver
-from waitline.bridge.store.errors import StoreError
+from waitline.bridge.store.drivers import Driver, PostgresDriver, SqliteDriver, damaged
+from waitline.bridge.store.errors import StoreError, StoreUnavailable
 from waitline.bridge.store.folder import DataFolder
 from waitline.bridge.store.image import Image
 from waitline.bridge.store.schema import KINDS, METADATA, SCHEMA_VERSION
@@ -24,6 +24,8 @@ from waitline.bridge.store.settings import KEY_CHECK, KEY_SALT, OPENINGS, count,
 from waitline.errors import ConfigError
 
 MEMORY = ":memory:"
+CHECK_S = 0.1
+"""How long a start may look for damage: callers may be waiting for it. `waitline doctor` looks at everything."""
 _LOCK_OPENING = 0x57414954
 _LOCK_SERVING = 0x57414955
 _KNOWN = "waitline"
@@ -70,6 +72,8 @@ def open_data(place: Place, *, key: str, serve: bool, random_bytes: Callable[[in
             driver = _driver(place)
             if isinstance(driver, PostgresDriver):
                 _lock_postgres(driver, serve=serve)
+            elif serve and isinstance(driver, SqliteDriver) and (fault := driver.check(CHECK_S)):
+                raise damaged(place.database, fault)
             prepare_schema(driver)
             box = SecretBox(_key(driver, place, key, random_bytes), random_bytes=random_bytes)
             _check_key(driver, box)
@@ -83,8 +87,15 @@ def open_data(place: Place, *, key: str, serve: bool, random_bytes: Callable[[in
         if place.folder:
             place.folder.unlock()
         if isinstance(error, StoreError):
-            raise ConfigError(f"WAITLINE_DATA: {place.database.rpartition('@')[2]} cannot be opened: {error}") from error
+            raise unusable(place.database, error, "opened") from error
         raise
+
+
+def unusable(database: str | Path, error: StoreError, doing: str) -> ConfigError:
+    """What to say to the operator whose data cannot be served."""
+    if isinstance(error, StoreUnavailable) and error.reason == "damaged":
+        return damaged(database, str(error))
+    return ConfigError(f"WAITLINE_DATA: {str(database).rpartition('@')[2]} cannot be {doing}: {error}")
 
 
 @contextmanager

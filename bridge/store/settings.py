@@ -6,13 +6,14 @@ of a pass phrase. Counters are durable when they return.
 
 from __future__ import annotations
 
-from waitline.bridge.store.drivers import Driver
+from waitline.bridge.store.drivers import Driver, Row
 
 REALM = "sip_realm"
 NONCE_KEY = "sip_nonce_key"
 KEY_SALT = "key_salt"
 KEY_CHECK = "key_check"
 OPENINGS = "openings"
+PROBES = "probes"
 
 
 def read_setting(driver: Driver, name: str) -> str | None:
@@ -32,3 +33,10 @@ def count(driver: Driver, name: str, by: int) -> int:
     insert = f"INSERT INTO counters (name, value) VALUES ({driver.mark}, {driver.mark})"
     rows = driver.query(f"{insert} ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value RETURNING value", (name, by))
     return int(rows[0][0])
+
+
+def probe(driver: Driver) -> Row:
+    """Return a row whose writing says whether the database can be written: it changes something, so it needs the disk."""
+    mark = driver.mark
+    sql = f"INSERT INTO counters (name, value) VALUES ({mark}, {mark}) ON CONFLICT (name) DO UPDATE SET value = counters.value + 1"
+    return Row("counters", sql, (PROBES, 1))

@@ -9,6 +9,10 @@ Three ways in, by what the caller needs:
 
 ``page`` and ``get`` read history from disk and see everything appended before them.
 
+While the database cannot be written (disk full, read-only, locked, damaged) ``trouble`` says why. What is appended is held back in memory,
+bounded, and written when the database can be written again; ``durable`` fails at once, so that nobody waits for what cannot be had; ``put``
+and ``delete`` fail; reads go on: the image as it is, history with what is held back on top of what the disk still gives.
+
 All methods belong to the loop's thread. Writes and the image's content pass through one writer in the order they were made (``writer.py``);
 its answers come back in that order, so the image never steps back. What another process wrote to the same database is noticed within
 ``refresh_s``, or at once by ``refresh``.
@@ -27,16 +31,17 @@ from typing import Any, TypeVar
 
 from waitline.bridge.config import Config
 from waitline.bridge.store import settings
+from waitline.bridge.store.backlog import Backlog
 from waitline.bridge.store.calls import close_calls_left_live
 from waitline.bridge.store.codec import Codec
 from waitline.bridge.store.drivers import Driver, Row, delete_sql, select_sql, upsert_sql
-from waitline.bridge.store.errors import StoreError
-from waitline.bridge.store.history import Filter, History
+from waitline.bridge.store.errors import REASONS, StoreError, StoreUnavailable
+from waitline.bridge.store.history import Cut, Filter, History, with_held
 from waitline.bridge.store.image import Image
-from waitline.bridge.store.opening import Opened, Place, open_data
+from waitline.bridge.store.opening import Opened, Place, open_data, unusable
 from waitline.bridge.store.records import CallEvent, CallRecord, LiveState, Notification, QueueEventRecord
 from waitline.bridge.store.schema import KINDS
-from waitline.bridge.store.writer import Ask, InlineWriter, Job, Journal, StoreFailure, ThreadWriter, Write, Writer
+from waitline.bridge.store.writer import Ask, InlineWriter, Job, Journal, Standing, StoreFailure, ThreadWriter, Write, Writer
 from waitline.clock import Clock
 from waitline.errors import BridgeError, ConfigError
 
@@ -59,7 +64,9 @@ REFRESH_S = 0.5
 class Store:
     """Accounts, numbers, queues and the history of calls."""
 
-    def __init__(self, opened: Opened, *, writer: Writer, inline: bool, refresh_s: float | None, on_failure: OnFailure) -> None:
+    def __init__(
+        self, opened: Opened, *, writer: Writer, backlog: Backlog, inline: bool, refresh_s: float | None, on_failure: OnFailure
+    ) -> None:
         self.image = Image()
         self.epoch = opened.openings
         """How often this data was opened; larger after each start."""
@@ -70,6 +77,13 @@ class Store:
         self._upserts = {record: upsert_sql(kind, opened.driver.mark) for record, kind in KINDS.items()}
         self._deletes = {record: delete_sql(kind, opened.driver.mark) for record, kind in KINDS.items() if kind.key}
         self._writer = writer
+        writer.on_standing = self._stands
+        self._standing = Standing()
+        self._backlog = backlog  # the writer's: only touched between two transactions
+        self._stalled_since: float | None = None
+        self._aside = Backlog()  # what was appended while the writer did not answer
+        self._adopted: dict[tuple[type, str], Any] = {}
+        self._trouble_since = 0.0
         self._loop = asyncio.get_running_loop()
         self._readers = None if inline else ThreadPoolExecutor(max_workers=1, thread_name_prefix="waitline-history")
         self._history: History | None = None
@@ -79,6 +93,7 @@ class Store:
         self._version: object = None  # of what the image holds; only touched between two transactions
         self._appended: deque[Row] = deque()
         self._unconfirmed = 0  # submissions of appended rows not yet answered
+        self._unanswered = 0  # jobs of any kind
         self._next = opened.openings * SEQUENCES_PER_OPENING
         self._closed = False
 
@@ -105,15 +120,16 @@ class Store:
         """
         opened = open_data(Place.of(database, folder), key=key or "", serve=serve)
         on_failure = on_failure or log_failure
-        journal = Journal(wrap_driver(opened.driver), clock=clock)
+        driver = wrap_driver(opened.driver)
+        journal = Journal(driver, clock=clock, probe=settings.probe(driver))
         kind = InlineWriter if inline else ThreadWriter
         writer = kind(journal, loop=asyncio.get_running_loop(), on_failure=on_failure)
-        store = cls(opened, writer=writer, inline=inline, refresh_s=refresh_s, on_failure=on_failure)
+        store = cls(opened, writer=writer, backlog=journal.backlog, inline=inline, refresh_s=refresh_s, on_failure=on_failure)
         try:
             await store._start(clock, serve=serve)
         except StoreError as error:
             await store.close()
-            raise ConfigError(f"WAITLINE_DATA: {database} cannot be read: {error}") from error
+            raise unusable(database, error, "read") from error
         return store
 
     async def _start(self, clock: Clock, *, serve: bool) -> None:
@@ -148,6 +164,57 @@ class Store:
             self._opened.folder.unlock()
         return through
 
+    # How it stands
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be written now, a word of ``REASONS``; empty while all is well."""
+        return "slow" if self._stalled_since is not None else self._standing.reason
+
+    @property
+    def waiting(self) -> int:
+        """Rows that are held back because the database cannot be written."""
+        return self._standing.waiting + len(self._aside)
+
+    @property
+    def lost(self) -> int:
+        """Rows that had to be dropped since the data was opened."""
+        return self._standing.lost
+
+    def stalls(self) -> None:
+        """Somebody has waited in vain for an answer: nobody else is to, until there is one."""
+        if self._unanswered and not self.trouble:
+            self._stalled_since = self._loop.time()
+            _LOG.error("store: %s: what is told is durable only later; calls go on in memory", REASONS["slow"])
+
+    def _stands(self, standing: Standing) -> None:
+        """Take from the writer how it stands, and say in the log when an outage begins and when it is over."""
+        before, self._standing = self._standing, standing
+        if standing.reason and not before.reason:
+            self._trouble_since = self._loop.time()
+            why = f"{REASONS[standing.reason]} ({standing.text})"
+            _LOG.error("store: %s: what is told is durable only later; calls go on in memory, changes by REST are refused", why)
+        elif before.reason and not standing.reason:
+            self._adopted.clear()
+            lasted_s = self._loop.time() - self._trouble_since
+            _LOG.warning("store: written again after %.1f s; what was held back is on disk, rows lost: %d", lasted_s, standing.lost)
+
+    def _answered(self) -> None:
+        """The writer has answered: it does not stall, or no more."""
+        self._unanswered -= 1
+        if self._stalled_since is None:
+            return
+        _LOG.warning("store: the disk answers again after %.1f s", self._loop.time() - self._stalled_since)
+        self._stalled_since = None
+        while portion := self._aside.portion(ROWS_IN_SUBMISSION):
+            self._submit([self._appending(deque(row for _, row in portion))])
+            for key, _ in portion:
+                self._aside.written(key)
+
+    def _unavailable(self) -> StoreUnavailable:
+        text = self._standing.text or REASONS[self.trouble]
+        return StoreUnavailable(text, reason=self.trouble)
+
     # Configuration
 
     async def put(self, *records: Any) -> None:
@@ -157,8 +224,22 @@ class Store:
 
     async def delete(self, *records: Any) -> None:
         """Delete, all or nothing; gone from disk and image when it returns. What is not there is no error. Raises StoreUnavailable."""
-        rows = [Row(KINDS[type(it)].table.name, self._deletes[type(it)], self._codecs[type(it)].key(it)) for it in records]
-        await self._write(rows, lambda: self._hide(records))
+        await self._write([self._deletion(record) for record in records], lambda: self._hide(records))
+
+    async def change(self, *, put: Sequence[Any], delete: Sequence[Any]) -> None:
+        """``put`` and ``delete`` as one: all or nothing. Raises Conflict, StoreUnavailable."""
+
+        def apply() -> None:
+            self._show(put)
+            self._hide(delete)
+
+        await self._write([*map(self._row, put), *map(self._deletion, delete)], apply)
+
+    def adopt(self, record: Any) -> None:
+        """Have the record in the image now and on disk when it can be: for what a call makes while nothing can be written."""
+        self._append(self._row(record))
+        self._show([record])
+        self._adopted[type(record), record.sid] = record
 
     async def refresh(self) -> None:
         """See what other processes wrote, now: for an unknown account or key, before it is refused. Raises StoreUnavailable."""
@@ -203,7 +284,12 @@ class Store:
         return bool(self._appended or self._unconfirmed)
 
     async def durable(self) -> None:
-        """Return when all that was appended survives SIGKILL. Raises StoreUnavailable (the rows are kept and tried again)."""
+        """Return when all that was appended survives SIGKILL. Raises StoreUnavailable (the rows are kept and tried again).
+
+        At once while there is ``trouble``: trying is the writer's own business then.
+        """
+        if self.trouble:
+            raise self._unavailable()
         await self._write([], lambda: None)
 
     def next_sequence(self, queue_sid: str) -> int:
@@ -218,7 +304,10 @@ class Store:
     # History
 
     async def get(self, kind: type[R], sid: str) -> R | None:
-        """Read one record from disk by its sid. Raises StoreUnavailable."""
+        """Read one record by its sid: as it is held back, or from disk. Raises StoreUnavailable."""
+        held = await self._held(kind)
+        if sid in held:
+            return held[sid]
         codec = self._codecs[kind]
         return await self._read(lambda history: history.get(codec, sid))
 
@@ -227,10 +316,21 @@ class Store:
     ) -> tuple[list[R], str | None]:
         """Read a page of history, the newest first, and the token of the next page (None: the last).
 
-        Stable under inserts: a record is on exactly one page. Raises ApiError (400) for a token that is not ours, StoreUnavailable.
+        Stable under inserts: a record is on exactly one page. While records are held back the first page begins with those that are not
+        on disk yet. Raises ApiError (400) for a token that is not ours, StoreUnavailable.
         """
-        codec = self._codecs[kind]
-        return await self._read(lambda h: h.page(codec, account_sid=account_sid, filters=filters, limit=limit, before=before))
+        codec, held, cut = self._codecs[kind], await self._held(kind), Cut(account_sid, filters, limit, before)
+        return await self._read(lambda history: with_held(history, codec, held, cut) if held else history.page(codec, cut))
+
+    async def _held(self, kind: type[R]) -> dict[str, R]:
+        """Return the records of that kind that are held back, by sid, the oldest first. Of logs, which have no sid, none."""
+        await self._catch_up()
+        if not self.waiting or KINDS[kind].key != ("sid",):
+            return {}
+        table, codec = KINDS[kind].table.name, self._codecs[kind]
+        rows = [] if self._stalled_since is not None else await self._ask(lambda driver: self._backlog.of_table(table))
+        records = [codec.decode(row.params) for row in (*rows, *self._aside.of_table(table))]
+        return {record.sid: record for record in records}
 
     # The platform's own
 
@@ -265,51 +365,82 @@ class Store:
             raise TypeError(f"{kind.__name__} is not a record of the store")
         return Row(KINDS[kind].table.name, self._upserts[kind], self._codecs[kind].encode(record))
 
+    def _deletion(self, record: Any) -> Row:
+        kind = type(record)
+        return Row(KINDS[kind].table.name, self._deletes[kind], self._codecs[kind].key(record))
+
     def _flush(self) -> None:
-        if self._appended:
-            self._writer.submit(self._take_appended())
+        if not self._appended:
+            return
+        if self._stalled_since is None:
+            self._submit(self._take_appended())
+        else:
+            rows, self._appended = self._appended, deque()
+            self._aside.add(rows)
 
     def _take_appended(self) -> list[Job]:
         if not self._appended:
             return []
         rows, self._appended = self._appended, deque()
+        return [self._appending(rows)]
+
+    def _appending(self, rows: deque[Row]) -> Write:
         self._unconfirmed += 1
-        return [Write(rows=rows, keep=True, done=self._confirm)]
+        return Write(rows=rows, keep=True, done=self._confirm)
+
+    def _submit(self, jobs: list[Job]) -> None:
+        self._unanswered += len(jobs)
+        self._writer.submit(jobs)
 
     def _confirm(self, error: StoreError | None) -> None:
         """Appended rows are written, or in the backlog: then the writer has reported it."""
         self._unconfirmed -= 1
+        self._answered()
 
     async def _write(self, rows: list[Row], apply: Callable[[], None]) -> None:
         """Write the rows after all that was appended. ``apply`` runs after the commit even if nobody waits for it any more."""
         self._check_open()
+        if self._stalled_since is not None:
+            raise self._unavailable()
         written: asyncio.Future[None] = self._loop.create_future()
 
         def done(error: StoreError | None) -> None:
+            self._answered()
             if error is None:
                 apply()
             _resolve(written, None, error)
 
-        self._writer.submit([*self._take_appended(), Write(rows=deque(rows), done=done)])
+        self._submit([*self._take_appended(), Write(rows=deque(rows), done=done)])
         await written
 
     async def _ask(self, ask: Callable[[Driver], T], apply: Callable[[T], None] = lambda answer: None) -> T:
         """Run something on the writer's connection, after all that was submitted."""
         self._check_open()
+        if self._stalled_since is not None:
+            raise self._unavailable()
         answered: asyncio.Future[T] = self._loop.create_future()
 
         def done(answer: T, error: Exception | None) -> None:
+            self._answered()
             if error is None:
                 apply(answer)
             _resolve(answered, answer, error)
 
-        self._writer.submit([*self._take_appended(), Ask(ask=ask, done=done)])
+        self._submit([*self._take_appended(), Ask(ask=ask, done=done)])
         return await answered
 
+    async def _catch_up(self) -> None:
+        """Have what was appended up to now on disk, or held back."""
+        if self._stalled_since is not None:
+            self._flush()
+        elif self._appended or self._unconfirmed:
+            await self._ask(lambda driver: None)
+
     async def _read(self, read: Callable[[History], T]) -> T:
-        if self._appended or self._unconfirmed:
-            await self._ask(lambda driver: None)  # see what was appended before; what waits in the backlog cannot be seen
+        await self._catch_up()
         self._check_open()
+        if self._stalled_since is not None:
+            raise self._unavailable()
         if self._history is None:
             self._history = History(self._opened.driver.engine())
         history = self._history
@@ -337,6 +468,8 @@ class Store:
     def _take_content(self, content: Content | None) -> None:
         for kind, records in (content or {}).items():
             self.image.index(kind).replace(records)
+        if content:
+            self._show([record for record in self._adopted.values() if self.image.index(type(record)).get(record.sid) is None])
 
     def _schedule_refresh(self) -> None:
         if self._refresh_s is not None:
@@ -344,11 +477,12 @@ class Store:
 
     def _look(self) -> None:
         """Look for foreign writes; the next look is due after this one's answer, so slow answers do not pile up."""
-        self._writer.submit([Ask(ask=self._changed_content, done=self._looked)])
+        self._submit([Ask(ask=self._changed_content, done=self._looked)])
 
     def _looked(self, content: Content | None, error: Exception | None) -> None:
+        self._answered()
         if error is not None:
-            self._on_failure(StoreFailure(error=error, kept=0, lost=0))
+            self._on_failure(StoreFailure(error=error, kept=self._standing.waiting, lost=0))
         self._take_content(content)
         if not self._closed:
             self._schedule_refresh()
@@ -362,8 +496,9 @@ async def open_store(config: Config, *, clock: Clock, serve: bool = False, on_fa
 
 
 def log_failure(failure: StoreFailure) -> None:
-    """Say in the log what was not written: what is done where nobody else asked to be told."""
-    _LOG.error("store: %s (rows kept: %d, lost: %d)", failure.error, failure.kept, failure.lost)
+    """Say in the log what is lost for good; of outages the store speaks when they begin and end."""
+    if failure.lost:
+        _LOG.error("store: rows lost: %d (%s)", failure.lost, failure.error)
 
 
 def _resolve(future: asyncio.Future[T], result: T, error: Exception | None) -> None:

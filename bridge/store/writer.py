@@ -8,8 +8,11 @@ When a transaction fails:
 
 - for what the rows hold (``Conflict``): each write is tried by itself, so that one bad row costs nobody else theirs;
 - for the database (``StoreUnavailable``): awaited writes fail with it. Rows nobody awaits (``keep``: calls, events) go to a backlog that is
-  written before anything newer, retried with growing pauses, and bounded: beyond ``keep_rows`` the oldest are dropped. Every failure, with
-  what was kept and what was lost, goes to ``on_failure``.
+  written before anything newer, retried with growing pauses, and bounded (``backlog.py``). Every failure, with what was kept and what was
+  lost, goes to ``on_failure``.
+
+How it stands with writing is a ``Standing``, told to ``on_standing`` whenever it has changed: an outage begins with the first transaction
+that the database does not take, and ends with the next one that it does. One is tried for that even where nothing waits.
 """
 
 from __future__ import annotations
@@ -18,10 +21,11 @@ import asyncio
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from waitline.bridge.store.backlog import Backlog
 from waitline.bridge.store.drivers import Driver, Row
 from waitline.bridge.store.errors import Conflict, StoreError, StoreUnavailable
 from waitline.clock import Clock
@@ -29,7 +33,6 @@ from waitline.errors import BridgeError
 
 ROWS_IN_TRANSACTION = 2_000
 """About 8 ms of work, so that one transaction stays under 20 ms."""
-KEEP_ROWS = 100_000
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
 
@@ -41,6 +44,20 @@ class StoreFailure:
     error: Exception
     kept: int
     lost: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How it stands with writing."""
+
+    reason: str = ""
+    """Why nothing can be written: a word of ``errors.REASONS``; empty while all is well"""
+    text: str = ""
+    """The same, as the database puts it"""
+    waiting: int = 0
+    """Rows that are held back"""
+    lost: int = 0
+    """Rows that were dropped since the data was opened"""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -68,6 +85,9 @@ Deliver = Callable[[], None]
 class Writer(Protocol):
     """Where the store hands its jobs."""
 
+    on_standing: Callable[[Standing], None]
+    """Called on the loop's thread when how it stands has changed, before the ``done`` of the jobs that showed it."""
+
     def submit(self, jobs: list[Job]) -> None:
         """Do the jobs in this order; each ``done`` runs on the loop's thread."""
         ...
@@ -84,19 +104,31 @@ class Writer(Protocol):
 class Journal:
     """Groups writes into transactions and keeps what could not be written."""
 
-    def __init__(self, driver: Driver, *, clock: Clock, keep_rows: int = KEEP_ROWS) -> None:
+    def __init__(self, driver: Driver, *, clock: Clock, backlog: Backlog | None = None, probe: Row | None = None) -> None:
+        """``probe`` is written to learn whether an outage is over where nothing else waits to be written."""
         self.driver = driver
+        self.backlog = Backlog() if backlog is None else backlog
         self._clock = clock
-        self._keep_rows = keep_rows
-        self._backlog: deque[Row] = deque()
+        self._probe = [probe] if probe else []
+        self._trouble: StoreUnavailable | None = None
         self._pause_s = FIRST_PAUSE_S
         self._retry_at = 0.0
+        self._lost = 0
         self.failures: list[StoreFailure] = []
 
     @property
     def retry_in_s(self) -> float | None:
-        """Seconds until the backlog should be tried again; None without a backlog."""
-        return max(0.0, self._retry_at - self._clock.now()) if self._backlog else None
+        """Seconds until the database should be tried again; None while all is well."""
+        waits = self.backlog or (self._trouble and self._probe)
+        return max(0.0, self._retry_at - self._clock.now()) if waits else None
+
+    @property
+    def standing(self) -> Standing:
+        """How it stands with writing."""
+        trouble = self._trouble
+        if trouble is None:
+            return Standing(waiting=len(self.backlog), lost=self._lost)
+        return Standing(reason=trouble.reason, text=str(trouble), waiting=len(self.backlog), lost=self._lost)
 
     def work(self, jobs: Iterable[Job]) -> list[Deliver]:
         """Do the jobs and return what is to be told; without jobs, try the backlog."""
@@ -121,9 +153,9 @@ class Journal:
 
     def abandon(self) -> None:
         """Report what the backlog still holds as lost: the store closes."""
-        if self._backlog:
-            self._report(StoreUnavailable("the store was closed before the database could be written again"), lost=len(self._backlog))
-            self._backlog.clear()
+        if waiting := len(self.backlog):
+            self._report(StoreUnavailable("the store was closed before the database could be written again"), lost=waiting)
+            self.backlog.clear()
 
     def _answer(self, job: Ask) -> Deliver:
         try:
@@ -133,32 +165,48 @@ class Journal:
         return lambda: job.done(answer, error)
 
     def _commit(self, batch: list[Write]) -> list[Deliver]:
-        if not batch and not self._backlog:
+        pause_s = self.retry_in_s
+        if not batch and pause_s is None:
             return []
-        if self._backlog and self.retry_in_s and all(write.keep for write in batch):
+        if pause_s and all(write.keep for write in batch):
             return self._hold(batch, StoreUnavailable("the database could not be written just now"))
         try:
             self._write_backlog()
-            if rows := [row for write in batch for row in write.rows]:
-                self.driver.write(rows)
+            rows = [row for write in batch for row in write.rows]
+            if rows or self._trouble:
+                self.driver.write(rows or self._probe)
         except StoreUnavailable as error:
             return self._postpone(batch, error)
         except Conflict:
             return self._write_singly(batch)
-        self._pause_s = FIRST_PAUSE_S
+        self._is_well()
         return _outcomes(batch, None)
 
     def _write_backlog(self) -> None:
         """Write what was kept, the oldest first. Raises StoreUnavailable; what was written until then is out of the backlog."""
-        while self._backlog:
-            rows = [self._backlog[index] for index in range(min(ROWS_IN_TRANSACTION, len(self._backlog)))]
+        while portion := self.backlog.portion(ROWS_IN_TRANSACTION):
             try:
-                self.driver.write(rows)
+                self.driver.write([row for _, row in portion])
             except Conflict:
-                self._write_rows(self._backlog, len(rows))
+                self._write_portion_singly(portion)
             else:
-                for _ in rows:
-                    self._backlog.popleft()
+                for key, _ in portion:
+                    self.backlog.written(key)
+
+    def _write_portion_singly(self, portion: list[tuple[Hashable, Row]]) -> None:
+        """Write each row for itself: a bad one is lost, and reported. Raises StoreUnavailable."""
+        for key, row in portion:
+            try:
+                self.driver.write([row])
+            except Conflict as error:
+                self.backlog.written(key)
+                self._report(error, lost=1)
+            else:
+                self.backlog.written(key)
+
+    def _is_well(self) -> None:
+        self._trouble = None
+        self._pause_s = FIRST_PAUSE_S
 
     def _write_singly(self, batch: list[Write]) -> list[Deliver]:
         """One of these has a bad row: give each its own transaction."""
@@ -175,6 +223,7 @@ class Journal:
                 return told + self._postpone(batch[number:], error)
             else:
                 told += _outcomes([write], None)
+        self._is_well()
         return told
 
     def _write_rows(self, rows: deque[Row], count: int) -> None:
@@ -190,6 +239,7 @@ class Journal:
             rows.popleft()
 
     def _postpone(self, batch: list[Write], error: StoreUnavailable) -> list[Deliver]:
+        self._trouble = error
         self._retry_at = self._clock.now() + self._pause_s
         self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
         told = self._hold(batch, error)
@@ -197,16 +247,14 @@ class Journal:
         return told
 
     def _hold(self, batch: list[Write], error: StoreUnavailable) -> list[Deliver]:
-        self._backlog.extend(row for write in batch if write.keep for row in write.rows)
-        lost = len(self._backlog) - self._keep_rows
-        if lost > 0:
-            for _ in range(lost):
-                self._backlog.popleft()
+        lost = sum(self.backlog.add(write.rows) for write in batch if write.keep)
+        if lost:
             self._report(error, lost=lost)
         return _outcomes(batch, error)
 
     def _report(self, error: Exception, *, lost: int) -> None:
-        self.failures.append(StoreFailure(error=error, kept=len(self._backlog), lost=lost))
+        self._lost += lost
+        self.failures.append(StoreFailure(error=error, kept=len(self.backlog), lost=lost))
 
 
 def _outcomes(batch: list[Write], error: StoreError | None) -> list[Deliver]:
@@ -220,10 +268,15 @@ class InlineWriter:
         self._journal = journal
         self._loop = loop
         self._on_failure = on_failure
+        self.on_standing: Callable[[Standing], None] = lambda standing: None
+        self._standing = journal.standing
         self._retry: asyncio.TimerHandle | None = None
 
     def submit(self, jobs: list[Job]) -> None:
         told = self._journal.work(jobs)
+        standing, self._standing = self._standing, self._journal.standing
+        if standing != self._standing:
+            self.on_standing(self._standing)
         for deliver in told:
             deliver()
         self._report()
@@ -261,6 +314,7 @@ class ThreadWriter:
         self._journal = journal
         self._loop = loop
         self._on_failure = on_failure
+        self.on_standing: Callable[[Standing], None] = lambda standing: None
         self._inbox: queue.SimpleQueue[list[Job] | None] = queue.SimpleQueue()
         self._closed: asyncio.Future[None] = loop.create_future()
         self._thread = threading.Thread(target=self._run, name="waitline-store", daemon=True)
@@ -284,11 +338,11 @@ class ThreadWriter:
             self._serve()
         except BaseException as error:  # a bug of ours; whoever waits would wait for ever, so the server has to know
             died = BridgeError(f"the store's writer has died: {error!r}")
-            self._loop.call_soon_threadsafe(self._deliver, [], [StoreFailure(error=died, kept=0, lost=0)])
+            self._loop.call_soon_threadsafe(self._deliver, [], [StoreFailure(error=died, kept=0, lost=0)], None)
             raise
 
     def _serve(self) -> None:
-        open_ = True
+        open_, known = True, self._journal.standing
         while open_:
             jobs, open_ = self._take()
             told = self._journal.work(jobs)
@@ -298,8 +352,14 @@ class ThreadWriter:
                 self._journal.driver.close()
                 told.append(lambda: self._closed.set_result(None))
             failures = self._journal.take_failures()
-            if told or failures:
-                self._loop.call_soon_threadsafe(self._deliver, told, failures)
+            standing, known = self._changed(known)
+            if told or failures or standing:
+                self._loop.call_soon_threadsafe(self._deliver, told, failures, standing)
+
+    def _changed(self, known: Standing) -> tuple[Standing | None, Standing]:
+        """Return how it stands, where that is news, and what is known now."""
+        now = self._journal.standing
+        return (None if now == known else now), now
 
     def _take(self) -> tuple[list[Job], bool]:
         """Wait for work, no longer than to the backlog's next try; return all there is and whether to go on after it."""
@@ -316,8 +376,10 @@ class ThreadWriter:
                 return jobs, True
         return jobs, False
 
-    def _deliver(self, told: list[Deliver], failures: list[StoreFailure]) -> None:
+    def _deliver(self, told: list[Deliver], failures: list[StoreFailure], standing: Standing | None) -> None:
         for failure in failures:
             self._on_failure(failure)
+        if standing is not None:
+            self.on_standing(standing)
         for deliver in told:
             deliver()

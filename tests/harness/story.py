@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import ip_network
@@ -42,6 +42,7 @@ from waitline.bridge.queues.queue import MemberView
 from waitline.bridge.sids import CallSid, QueueSid
 from waitline.bridge.sip.flow import Flow
 from waitline.bridge.store.accounts import create_account
+from waitline.bridge.store.drivers import Driver, Row
 from waitline.bridge.store.errors import StoreUnavailable
 from waitline.bridge.store.records import Account, CallRecord, IncomingPhoneNumber, Notification, Queue
 from waitline.bridge.store.store import Store
@@ -111,6 +112,22 @@ class SlowLink:
         self._media.attach(deliver, on_lost)
 
 
+class StoryDisk:
+    """The database's driver, on a disk that is full while the story says so."""
+
+    def __init__(self, driver: Driver, story: Story) -> None:
+        self._driver = driver
+        self._story = story
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._driver, name)
+
+    def write(self, rows: Sequence[Row]) -> None:
+        if self._story.store_fails:
+            raise StoreUnavailable("the disk is full", reason="full")
+        self._driver.write(rows)
+
+
 class Story:
     """The platform, a tenant, and as many phones as it takes."""
 
@@ -133,6 +150,7 @@ class Story:
         self.store_takes_s = 0.0
         """How long the store takes for a write that is waited for."""
         self.store_fails = False
+        """Nothing can be written."""
         self.may_fail = False
         """Errors in the log are part of the story."""
 
@@ -142,7 +160,9 @@ class Story:
         structlog.configure(processors=[structlog.contextvars.merge_contextvars, self._log])
         self.loop.set_exception_handler(lambda _loop, context: self._faults.append(str(context.get("exception") or context)))
         self.config = Config(sip=Address(*PLATFORM), sip_trust=(PHONES,), rtp_host=PLATFORM[0], **self._settings)
-        self.store = await Store.open(":memory:", clock=self.clock, key=KEY, inline=True, refresh_s=None)
+        self.store = await Store.open(
+            ":memory:", clock=self.clock, key=KEY, inline=True, refresh_s=None, wrap_driver=lambda driver: StoryDisk(driver, self)
+        )
         self._slow_down(self.store)
         self._frames = FrameStore.in_memory(STORE_FRAMES)
         self.clips = ClipLibrary(self._frames, InlineMaker(self._frames, self.speech), clock=self.clock)
@@ -163,8 +183,6 @@ class Story:
         async def write(what: Callable[..., Awaitable[None]], *records: Any) -> None:
             if self.store_takes_s:
                 await asyncio.sleep(self.store_takes_s)
-            if self.store_fails:
-                raise StoreUnavailable("the disk is full")
             await what(*records)
 
         store.put = partial(write, put)  # type: ignore[method-assign]
@@ -236,13 +254,10 @@ class Story:
 
     # --- who takes part
 
-    def phone(self, name: str, *, listens: bool = True, host: str = "") -> Phone:
-        """A phone at an address of its own; one that does not listen costs nothing while time passes.
-
-        ``host``: another address than one of those the operator trusts.
-        """
+    def phone(self, name: str, *, listens: bool = True) -> Phone:
+        """A phone at an address of its own; one that does not listen costs nothing while time passes."""
         index = len(self.phones) + 1
-        host = host or f"198.51.100.{index}"
+        host = f"198.51.100.{index}"
         phone = Phone(self, name, f"+1555020{index:02}", host, Ear(self.now, self._known))
         self.phones[phone.address] = phone
         if listens:

@@ -263,47 +263,6 @@ def test_system_error_is_told_when_the_caller_vanishes_before_it_was_fully_enque
     play(story)
 
 
-def test_system_error_is_told_when_the_store_cannot_keep_a_new_queue() -> None:
-    async def story(story: Story) -> None:
-        story.tenant.runs_a_desk()
-        story.tenant.on("/voice", Answer(body=enqueue(), after_s=0.1))
-        caller = story.phone("alice")
-        caller.dials(NUMBER)
-        await story.tenant.asked("/voice")
-        story.store_fails = story.may_fail = True
-        asked = await story.tenant.asked("/done")
-        assert (asked["QueueResult"], asked["CallStatus"]) == ("system-error", "in-progress")
-        await caller.hears(800)
-
-    play(story)
-
-
-def test_a_member_keeps_its_place_while_the_store_cannot_be_written() -> None:
-    async def story(story: Story) -> None:
-        story.tenant.runs_a_desk()
-        await story.has_queue()
-        story.tenant.on("/voice", Answer(body=enqueue(), after_s=0.1))
-        caller = story.phone("alice")
-        caller.dials(NUMBER)
-        await story.tenant.asked("/voice")
-        story.store_fails = story.may_fail = True
-        await caller.hears(400)
-        assert story.members() == [story.sid_of(caller)]
-
-    play(story)
-
-
-def test_a_call_that_cannot_be_kept_is_refused_for_the_moment() -> None:
-    async def story(story: Story) -> None:
-        story.store_fails = story.may_fail = True
-        caller = story.phone("alice")
-        caller.dials(NUMBER)
-        assert await caller.is_refused() == 503
-        story.store_fails = False
-
-    play(story)
-
-
 def test_timeout_is_told_after_max_wait_time() -> None:
     async def story(story: Story) -> None:
         story.tenant.runs_a_desk()

@@ -12,10 +12,10 @@ def test_health_needs_no_credentials_and_readiness_says_why_not():
         async with rest(not_ready=lambda: reasons) as api:
             assert (await api.request("GET", "//healthz", auth=None)).body == {"status": "ok"}
             ready = await api.request("GET", "//readyz", auth=None)
-            assert (ready.status, ready.body) == (200, {"ready": True, "reasons": []})
+            assert (ready.status, ready.body) == (200, {"ready": True, "reasons": [], "degraded": []})
             reasons.append("draining")
             busy = await api.request("GET", "//readyz", auth=None)
-            assert (busy.status, busy.body) == (503, {"ready": False, "reasons": ["draining"]})
+            assert (busy.status, busy.body) == (503, {"ready": False, "reasons": ["draining"], "degraded": []})
 
     run(story())
 

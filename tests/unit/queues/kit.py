@@ -87,6 +87,9 @@ class MemoryStore:
         await self._tick()
         self.image.queues.by_sid[record.sid] = record
 
+    def adopt(self, record: Queue) -> None:
+        self.image.queues.by_sid[record.sid] = record
+
     async def delete(self, record: Queue) -> None:
         await self._tick()
         del self.image.queues.by_sid[record.sid]

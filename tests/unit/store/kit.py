@@ -143,7 +143,9 @@ class FailingConnection:
     def _step(self) -> None:
         self.statements += 1
         if self.statements in self.failing:
-            raise sqlite3.OperationalError("database or disk is full")
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
 
     def execute(self, sql: str, params: Any = ()) -> sqlite3.Cursor:
         if sql != "ROLLBACK":

@@ -13,6 +13,7 @@ from harness.virtual_time import run
 from unit.store.kit import AC, Database, Fault, account, call, call_event, notification, phone_number, queue, queue_event, sid
 
 from waitline.bridge.store import Conflict, Store, StoreError, StoreFailure, StoreUnavailable
+from waitline.bridge.store.backlog import Backlog
 from waitline.bridge.store.drivers import Driver, Row
 from waitline.bridge.store.records import CallEvent, CallRecord, Notification, QueueEventRecord
 from waitline.bridge.store.writer import ROWS_IN_TRANSACTION, Journal, Write
@@ -112,16 +113,22 @@ def test_the_writer_thread_fails_who_waits_and_keeps_what_nobody_awaits(tmp_path
     async def story():
         database, fault = Database(where=tmp_path / "data", folder=tmp_path, inline=False), Fault()
         store = await database.open(wrap_driver=fault)
-        fault.arm(1, count=3)
+        fault.arm(1, count=1_000_000)
         store.append(call(1))
         with pytest.raises(StoreUnavailable, match="disk is full"):
             await store.durable()
+        tries = fault.connection.statements
+        with pytest.raises(StoreUnavailable, match="disk is full"):
+            await store.durable()
+        assert fault.connection.statements == tries, "whoever waits for what cannot be had makes it no better"
         with pytest.raises(StoreUnavailable, match="disk is full"):
             await store.put(queue(1))
         assert len(store.image.queues) == 0
-        with pytest.raises(StoreUnavailable, match="disk is full"):
-            await store.durable()
-        assert [(failure.kept, failure.lost) for failure in database.failures] == [(1, 0)] * 3
+        assert {(failure.kept, failure.lost) for failure in database.failures} == {(1, 0)}
+        assert (store.trouble, store.waiting, store.lost) == ("full", 1, 0)
+        fault.arm(1, count=0)
+        await store.put(queue(1))
+        assert (store.trouble, store.waiting, store.lost) == ("", 0, 0)
         await store.durable()
         assert await store.get(CallRecord, sid("CA", 1)) == call(1)
         await store.close()
@@ -189,11 +196,12 @@ class Desk:
     def __init__(self, *, keep_rows: int = 1000) -> None:
         self.now = 0.0
         self.driver = FakeDriver()
-        self.journal = Journal(self.driver, clock=VirtualClock(lambda: self.now), keep_rows=keep_rows)  # type: ignore[arg-type]
+        backlog = Backlog(keep_rows=keep_rows)
+        self.journal = Journal(self.driver, clock=VirtualClock(lambda: self.now), backlog=backlog)  # type: ignore[arg-type]
         self.outcomes: list[StoreError | None] = []
 
     def write(self, *numbers: int, keep: bool = False) -> Write:
-        return Write(rows=deque(Row("t", "s", (number,)) for number in numbers), keep=keep, done=self.outcomes.append)
+        return Write(rows=deque(Row("call_events", "s", (number,)) for number in numbers), keep=keep, done=self.outcomes.append)
 
     def work(self, *writes: Write) -> list[StoreError | None]:
         self.outcomes.clear()

@@ -133,7 +133,10 @@ def test_a_folder_that_cannot_be_used_names_the_setting(tmp_path: Path):
         _opened(tmp_path / "file" / "data")
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "waitline.db").write_bytes(b"this is no database" * 100)
-    with pytest.raises(ConfigError, match=r"WAITLINE_DATA: the database .* cannot be opened"):
+    with pytest.raises(
+        ConfigError,
+        match=r"WAITLINE_DATA: the database .*/waitline.db is damaged \(file is not a database\); restore a backup with `waitline restore",
+    ):
         _opened(tmp_path / "bad")
 
 

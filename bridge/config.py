@@ -183,6 +183,22 @@ class Config(BaseSettings):
         description="Networks that may call without credentials, separated by commas; default 127.0.0.0/8 while sip is a loopback "
         "address. Never lifts a domain's own digest or access list.",
     )
+    sip_unlimited: NetworksField = Field(
+        default=(),
+        description="Networks that are never throttled or dropped however they behave, separated by commas, beside those of sip_trust.",
+    )
+    sip_stranger_rate: float = Field(
+        default=100.0,
+        gt=0,
+        le=1e6,
+        description="Messages a second that are read from an address which has not proved a credential within a day.",
+    )
+    sip_peer_rate: float = Field(
+        default=2000.0, gt=0, le=1e6, description="Messages a second that are read from an address which has proved one, or is on a list."
+    )
+    sip_block_s: float = Field(
+        default=60.0, gt=0, le=3600, description="How long a scanner is first dropped without an answer, seconds; doubled each time."
+    )
     sip_realm: Annotated[str, BeforeValidator(_realm)] = Field(
         default="", description="Digest realm; fixed at first start (waitline if not set)."
     )

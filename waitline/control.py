@@ -31,6 +31,7 @@ from waitline.bridge.instructions import document
 from waitline.bridge.instructions.interpreter import Interpreter
 from waitline.bridge.instructions.run import RUNNERS, render
 from waitline.bridge.net.endpoint import SipEndpoint
+from waitline.bridge.net.gate import Gate, GateLimits
 from waitline.bridge.net.sip_tcp import ConnectionKeeper
 from waitline.bridge.queues.authority import QueueAuthority
 from waitline.bridge.queues.directory import QueueDirectory
@@ -67,6 +68,12 @@ MEDIA_COUNTS = {
     "not_relayed": "Packets of a bridge dropped: too old, or the other side takes none now",
     "send_errors": "Packets the kernel did not take",
     "unsent_digits": "Digits that could not be sent",
+}
+GATE_DROPS = {
+    "blocked": "SIP messages not read: their source is blocked",
+    "rate": "SIP messages not read: more than their source's rate",
+    "no-sip": "SIP messages not read: the first line of a stranger's is no SIP",
+    "attack-tool": "SIP messages not read: they name a tool for attacks",
 }
 
 log = structlog.get_logger(__name__)
@@ -118,6 +125,7 @@ class Control:
         self.switchboard = Switchboard(self.queues, check=_check_inline)
         self.services = self._services()
         user_agent = UserAgent(random=ports.random, auto_trying=False)
+        self.gate = _gate(ports.config, ports.clock.now())
         self.endpoint = SipEndpoint(
             user_agent,
             ports.clock,
@@ -126,6 +134,7 @@ class Control:
             when_durable=self._when_durable,
             keeper=ports.connections,
             first_connection=(ports.store.epoch << 32) + 1,
+            gate=self.gate,
         )
         self._wire_router()
         self._show_gauges()
@@ -133,7 +142,7 @@ class Control:
     def _wire_router(self) -> None:
         ports = self._ports
         routes = Routes(ports.store.image)
-        doors = Doors(ports.store.image, ports.config, clock=ports.clock, realm=ports.realm, nonce_key=ports.nonce_key)
+        doors = Doors(ports.store.image, ports.config, clock=ports.clock, realm=ports.realm, nonce_key=ports.nonce_key, gate=self.gate)
         interpreter = Interpreter(RUNNERS, render)
         self.attendant = Attendant(self.services, self.endpoint, self.switchboard, interpreter, routes, doors)
         self.registrations = Registrations(self.services, self.endpoint, doors)
@@ -187,6 +196,9 @@ class Control:
         self.metrics.gauge("queue_places_kept", "Places kept for callers whose line dropped", lambda: len(self.places))
         self.metrics.gauge("media_legs", "Media legs open", lambda: self._ports.plane.stats["legs"])
         self.metrics.gauge("sip_messages_dropped", "SIP messages nobody could be answered", lambda: self.endpoint.user_agent.dropped)
+        for why, what in GATE_DROPS.items():
+            self.metrics.gauge(f"sip_unheard_{why.replace('-', '_')}", what, partial(self.gate.dropped.__getitem__, why))
+        self.metrics.gauge("sip_blocks", "Times a source was blocked for a while", lambda: self.gate.blocks)
         for name, text in MEDIA_COUNTS.items():
             self.metrics.gauge(f"rtp_{name}", text, partial(self._media_count, name))
         self._show_store()
@@ -239,7 +251,10 @@ class Control:
     async def recover(self) -> int:
         """Go on with what a control process before this one left; returns how many calls do."""
         recovery = Recovery(self.services, self.endpoint, self.switchboard, self.attendant, self.registrations, self.places, self.calls)
-        return await recovery.run()
+        going_on = await recovery.run()
+        for call in self.switchboard:
+            self.gate.proved(call.state.sip.source_ip, self._ports.clock.now())  # was let in by the control before this one
+        return going_on
 
     def _dialog_of(self, dialog: str) -> dict[str, Any] | None:
         """What the user agent knows of a leg, as plain data; None where nothing is left of it."""
@@ -283,6 +298,11 @@ _KINDS = {MemberJoined: "joined", MemberResumed: "resumed", MemberClaimed: "clai
 
 def _summed(stats: list[dict[str, float]]) -> dict[str, float]:
     return {name: sum(one.get(name, 0.0) for one in stats) for name in MEDIA_COUNTS}
+
+
+def _gate(config: Config, now: float) -> Gate:
+    limits = GateLimits(stranger_rate=config.sip_stranger_rate, peer_rate=config.sip_peer_rate, block_s=config.sip_block_s)
+    return Gate(limits, exempt=(*config.sip_trust, *config.sip_unlimited), now=now)
 
 
 def _check_inline(text: str) -> None:

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Protocol, TypeVar
 
+from waitline.bridge.net.gate import Listener, OpenGate
 from waitline.bridge.net.sip_tcp import ConnectionKeeper, KeptConnection, NobodyKeeps, TcpConnection, TcpLimits, TcpPort
 from waitline.bridge.net.sip_tls import TlsDoor
 from waitline.bridge.net.sip_udp import UdpPort
@@ -66,10 +67,12 @@ class SipEndpoint:
         when_durable: Callable[[Callable[[], None]], None] = _at_once,
         keeper: ConnectionKeeper | None = None,
         first_connection: int = 1,
+        gate: Listener | None = None,
     ) -> None:
         """``when_durable(then)`` calls ``then`` once everything that was told by ``on_event`` up to now survives this process.
 
         ``keeper`` keeps TCP connections over its end; the numbers of ours begin with ``first_connection``, above those of any before.
+        ``gate`` says who is heard; without one everybody is.
         """
         self.user_agent = user_agent
         self._clock = clock
@@ -88,6 +91,7 @@ class SipEndpoint:
         self._wire_local: Address = ("", 0)
         self._numbers = itertools.count(first_connection)
         self._keeper = keeper or NobodyKeeps()
+        self._gate = gate or OpenGate()
         self._routes: dict[tuple[int, str], str] = {}
         self.connections: set[int] = set()
         """TCP connections of a process before this one that go on here"""
@@ -118,6 +122,8 @@ class SipEndpoint:
             on_close=self._connection_closed,
             keeper=keeper,
             tls=door,
+            gate=self._gate,
+            clock=self._clock,
         )
         self._tcp.append(port)
         return port
@@ -157,8 +163,10 @@ class SipEndpoint:
 
     def datagram(self, data: bytes, flow: Flow) -> None:
         """A datagram arrived on a wire."""
-        self.user_agent.receive(data, flow, self._clock.now())
-        self._flush()
+        now = self._clock.now()
+        if self._gate.admits(data, flow.remote[0], now):
+            self.user_agent.receive(data, flow, now)
+            self._flush()
 
     @property
     def open_connections(self) -> int:
@@ -212,13 +220,19 @@ class SipEndpoint:
 
     def _take_batch(self, port: UdpPort, batch: list[tuple[bytes, Address]]) -> None:
         now = self._clock.now()
+        admits = self._gate.admits
         for data, source in batch:
-            self.user_agent.receive(data, Flow("udp", self._seen_by(port.bound, source[0]), source), now)
+            if admits(data, source[0], now):
+                self.user_agent.receive(data, Flow("udp", self._seen_by(port.bound, source[0]), source), now)
         self._flush()
 
     def _take_message(self, port: TcpPort, connection: TcpConnection, data: bytes) -> None:
-        self.user_agent.receive(data, self._flow_of(port, connection), self._clock.now())
-        self._flush()
+        now = self._clock.now()
+        if self._gate.admits(data, connection.remote[0], now):
+            self.user_agent.receive(data, self._flow_of(port, connection), now)
+            self._flush()
+        else:
+            connection.close()
 
     def _connection_closed(self, port: TcpPort, connection: TcpConnection) -> None:
         flow = self._flow_of(port, connection)

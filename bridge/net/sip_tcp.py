@@ -1,7 +1,8 @@
 """SIP over TCP and TLS: listeners, connections, framing by Content-Length (RFC 3261 §18.3), keep-alives (RFC 5626 §3.5.1).
 
 Everything a stranger can grow has a limit: the number of connections, the octets of an unfinished message and the time for it, the octets
-that wait for a slow reader. Whoever exceeds one is closed. A stream whose framing cannot be trusted gets its 400 and is closed too.
+that wait for a slow reader. Whoever exceeds one is closed. One stranger has few connections, and where all are taken the oldest of a
+stranger makes room (``gate``). A stream whose framing cannot be trusted gets its 400 and is closed too.
 Sockets are watched directly, without tasks: a connection is its two buffers and one timer.
 
 A connection may outlive this process: ``ConnectionKeeper`` is told of each with what has been read of an unfinished message, and the next
@@ -17,12 +18,15 @@ import contextlib
 import errno
 import logging
 import socket
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from waitline.bridge.net.gate import Listener
 from waitline.bridge.net.sip_tls import TlsDoor, TlsStream
 from waitline.bridge.sip.message import frame_length
+from waitline.clock import Clock
 from waitline.errors import SipError
 
 READ_BYTES = 65_536
@@ -297,12 +301,17 @@ class TcpPort:
         on_message: Callable[[TcpPort, TcpConnection, bytes], None],
         on_close: Callable[[TcpPort, TcpConnection], None],
         keeper: ConnectionKeeper,
+        gate: Listener,
+        clock: Clock,
         tls: TlsDoor | None = None,
     ) -> None:
         self._sock = sock
         self._keeper = keeper
         self._tls = tls
         self.transport = "tls" if tls else "tcp"
+        self._gate = gate
+        self._clock = clock
+        self._sources: Counter[str] = Counter()
         self._limits = limits
         self._numbers = numbers
         self._on_message = on_message
@@ -363,7 +372,7 @@ class TcpPort:
         except OSError as error:  # out of descriptors: leave it in the backlog
             _log.warning("a connection was not accepted: %s", error)
             return
-        if len(self._connections) >= self._limits.connections:
+        if not self._has_room_for(source[0]):
             _log.warning("refused %s: %d connections are open", source[:2], len(self._connections))
             sock.close()
             return
@@ -372,6 +381,16 @@ class TcpPort:
         connection = self._add(sock, remote, tls=self._tls.accept() if self._tls else None)
         self._keeper.keep(connection.number, sock, remote)
         connection.read()
+
+    def _has_room_for(self, host: str) -> bool:
+        if not self._gate.connects(host, self._sources[self._gate.source_of(host)], self._clock.now()):
+            return False
+        if len(self._connections) >= self._limits.connections:
+            strangers = (one for one in self._connections.values() if self._gate.is_stranger(one.remote[0]))
+            if (oldest := next(strangers, None)) is None:
+                return False
+            oldest.close()
+        return True
 
     def _add(
         self,
@@ -397,13 +416,18 @@ class TcpPort:
         )
         self._connections[connection.number] = connection
         self._by_remote[remote] = connection
+        self._sources[self._gate.source_of(remote[0])] += 1
         return connection
 
     def _received(self, connection: TcpConnection, data: bytes) -> None:
         self._on_message(self, connection, data)
 
     def _closed(self, connection: TcpConnection) -> None:
-        self._connections.pop(connection.number, None)
+        if self._connections.pop(connection.number, None) is not None:
+            source = self._gate.source_of(connection.remote[0])
+            self._sources[source] -= 1
+            if not self._sources[source]:
+                del self._sources[source]
         if self._by_remote.get(connection.remote) is connection:
             del self._by_remote[connection.remote]
         self._on_close(self, connection)

@@ -23,7 +23,7 @@ from waitline.bridge.instructions.fetching import DocumentFailure
 from waitline.bridge.instructions.interpreter import Interpreter
 from waitline.bridge.instructions.outcomes import HangUp
 from waitline.bridge.net.endpoint import SipEndpoint
-from waitline.bridge.router.doors import Admitted, Doors, Refusal
+from waitline.bridge.router.doors import CHALLENGE, Admitted, Doors, Refusal
 from waitline.bridge.router.routes import Route, Routes, caller_of
 from waitline.bridge.sip.address import Address
 from waitline.bridge.sip.events import InviteReceived
@@ -175,7 +175,8 @@ class Attendant:
 
     def _refuse(self, dialog: str, status_code: int, headers: tuple[tuple[str, str], ...], why: str) -> None:
         self._services.metrics.count("calls_refused", reason=why)
-        self._endpoint.do(lambda agent, now: agent.reject(dialog, status_code, headers=headers, now=now))
+        lasting = status_code != CHALLENGE  # nothing is kept for strangers: whoever does not hear the challenge asks again
+        self._endpoint.do(lambda agent, now: agent.reject(dialog, status_code, headers=headers, lasting=lasting, now=now))
 
     def _state(self, event: InviteReceived, route: Route, admitted: Admitted) -> CallState:
         request, flow = event.request, event.flow

@@ -5,16 +5,20 @@ lists (digest, 401). Where a domain has none, and for numbers, the operator's tr
 else is challenged, and a number takes any credential of its account. A stranger who asks for something that does not exist gets the same
 challenge as one who asks for something that does: only a trusted or authenticated source learns of a 404, or of the 403 of an account
 that is suspended.
+
+What is refused here is held against its source (``gate``) and, where it was a password, against the credential (``guesses``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from itertools import chain
 
 from waitline.bridge.config import Config
+from waitline.bridge.net.gate import Gate
+from waitline.bridge.router.guesses import Guesses
 from waitline.bridge.router.routes import Route
 from waitline.bridge.sip import digest
 from waitline.bridge.sip.digest import Authorization, NonceCounts, NonceFactory, Verdict
@@ -27,6 +31,8 @@ from waitline.errors import SipError
 
 CALLS_IPS, CALLS_CREDENTIALS, REGISTRATIONS_CREDENTIALS = "calls-ips", "calls-credentials", "registrations-credentials"
 MD5_ONLY = ("MD5",)
+MAX_CREDENTIALS = 4
+"""Of one request that are looked at: each is a guess."""
 _KNOW_NO_SHA_256 = ("baresip v0.", "baresip v1.")
 """User-Agents of phones that give up where any challenge names an algorithm they do not know, instead of passing over it (RFC 8760 §2.4)"""
 NOT_IN_ACL = (("X-Twilio-Error", "32201 SIP: source IP address not in the domain's access control list"),)
@@ -49,12 +55,13 @@ class Refusal:
 
 
 SUSPENDED = Refusal(status=403, reason="account-suspended")
+CHALLENGE = 401
 
 
 class Doors:
     """See the module."""
 
-    def __init__(self, image: Image, config: Config, *, clock: Clock, realm: str, nonce_key: bytes) -> None:
+    def __init__(self, image: Image, config: Config, *, clock: Clock, realm: str, nonce_key: bytes, gate: Gate) -> None:
         self._image = image
         self._trusted = config.sip_trust
         self._clock = clock
@@ -62,13 +69,18 @@ class Doors:
         self._algorithms = tuple(config.sip_digest.split(","))
         self._nonces = NonceFactory(nonce_key)
         self._counts = NonceCounts()
+        self._gate = gate
+        self._guesses = Guesses()
 
     def judge(self, request: Request, flow: Flow, route: Route | None) -> Admitted | Refusal:
         """Decide on an INVITE for that route (None: for nobody here)."""
         if route is None:
-            return Refusal(status=404, reason="not-found") if self.trusts(flow) else self._challenge(request, [])
+            return Refusal(status=404, reason="not-found") if self.trusts(flow) else self._challenge(request, flow, [])
         verdict = self._judge_route(request, flow, route)
-        return verdict if isinstance(verdict, Refusal) or self._is_active(route.account_sid) else SUSPENDED
+        if isinstance(verdict, Refusal):
+            return verdict
+        self._gate.proved(flow.remote[0], self._clock.now())
+        return verdict if self._is_active(route.account_sid) else SUSPENDED
 
     def _judge_route(self, request: Request, flow: Flow, route: Route) -> Admitted | Refusal:
         if route.domain is not None:
@@ -76,14 +88,18 @@ class Doors:
         if self.trusts(flow):
             return Admitted()
         lists = [found.sid for found in self._image.credential_lists.of_account(route.account_sid)]
-        return self._challenge(request, lists)
+        return self._challenge(request, flow, lists)
 
-    def judge_registration(self, request: Request, domain: records.SipDomain | None) -> Admitted | Refusal:
+    def judge_registration(self, request: Request, flow: Flow, domain: records.SipDomain | None) -> Admitted | Refusal:
         """Decide on a REGISTER: always by digest, of the lists mapped for registrations."""
         if domain is None or not domain.sip_registration:
-            return self._challenge(request, [])
-        verdict = self._challenge(request, self._mapped(domain, REGISTRATIONS_CREDENTIALS))
+            return self._challenge(request, flow, [])
+        verdict = self._challenge(request, flow, self._mapped(domain, REGISTRATIONS_CREDENTIALS))
         return verdict if isinstance(verdict, Refusal) or self._is_active(domain.account_sid) else SUSPENDED
+
+    def knows(self, flow: Flow) -> None:
+        """Whoever is there was let in by a control process before this one."""
+        self._gate.proved(flow.remote[0], self._clock.now())
 
     def trusts(self, flow: Flow) -> bool:
         """Whether the operator lets this source in without credentials."""
@@ -102,10 +118,10 @@ class Doors:
         if ip_lists and not self._in_lists(flow, ip_lists):
             return Refusal(status=403, reason="not-in-acl", headers=NOT_IN_ACL)
         if credential_lists:
-            return self._challenge(request, credential_lists)
+            return self._challenge(request, flow, credential_lists)
         if ip_lists or self.trusts(flow):
             return Admitted()
-        return self._challenge(request, [])
+        return self._challenge(request, flow, [])
 
     def _mapped(self, domain: records.SipDomain, kind: str) -> list[str]:
         return [mapping.sid for mapping in self._image.mappings.of_domain(domain.sid, kind)]
@@ -118,41 +134,49 @@ class Doors:
 
     # Digest
 
-    def _challenge(self, request: Request, lists: Iterable[str]) -> Admitted | Refusal:
+    def _challenge(self, request: Request, flow: Flow, lists: Iterable[str]) -> Admitted | Refusal:
         """Let in who proves one of the lists' credentials; challenge everybody else alike."""
-        stale = False
-        for text in request.headers.fields("Authorization"):
-            try:
-                credentials = Authorization.parse(text)
-            except SipError:
-                continue
-            if credentials is None:
-                continue
-            verdict = self._verify(request, credentials, lists)
+        host, now, verdicts = flow.remote[0], self._clock.now(), []
+        for credentials in _credentials_of(request):
+            verdict = self._verify(request, host, credentials, lists)
             if verdict is Verdict.OK:
+                self._gate.proved(host, now)
                 return Admitted(username=credentials.username)
-            stale = stale or verdict is Verdict.STALE
-        nonce = self._nonces.new(self._clock.now())
-        values = digest.challenge(self._realm, nonce, stale=stale, algorithms=self._offered_to(request))
+            verdicts.append(verdict)
+        if any(verdict is not Verdict.STALE for verdict in verdicts):
+            self._gate.failed(host, now)
+        else:
+            self._gate.challenged(host, now)
+        nonce = self._nonces.new(now, host)
+        values = digest.challenge(self._realm, nonce, stale=Verdict.STALE in verdicts, algorithms=self._offered_to(request))
         headers = tuple(("WWW-Authenticate", value) for value in values)
-        return Refusal(status=401, reason="unauthenticated", headers=headers)
+        return Refusal(status=CHALLENGE, reason="unauthenticated", headers=headers)
 
     def _offered_to(self, request: Request) -> tuple[str, ...]:
         agent = request.headers.get("User-Agent") or ""
         return MD5_ONLY if agent.startswith(_KNOW_NO_SHA_256) and "MD5" in self._algorithms else self._algorithms
 
-    def _verify(self, request: Request, credentials: Authorization, lists: Iterable[str]) -> Verdict:
+    def _verify(self, request: Request, host: str, credentials: Authorization, lists: Iterable[str]) -> Verdict:
+        """What the credentials are worth. All that is not right costs and looks the same, whoever is named and whoever is barred."""
+        now, source = self._clock.now(), self._gate.source_of(host)
         known = self._credential(credentials.username, lists)
-        return digest.verify(
+        barred = known is not None and self._guesses.barred(known.sid, source, now)
+        verdict = digest.verify(
             credentials,
             method=request.method,
             uri=request.uri,
             realm=self._realm,
-            hashes=self._hashes(known) if known else None,
+            hashes=self._hashes(known) if known and not barred else None,
             nonces=self._nonces,
             counts=self._counts,
-            now=self._clock.now(),
+            now=now,
+            asked_of=host,
         )
+        if known is not None and verdict is Verdict.OK:
+            self._guesses.proved(known.sid, source, now)
+        elif known is not None and verdict is not Verdict.STALE:
+            self._guesses.failed(known.sid, now)
+        return verdict
 
     def _hashes(self, known: records.Credential) -> dict[str, str]:
         kept = {"MD5": known.ha1_md5, "SHA-256": known.ha1_sha256}
@@ -161,6 +185,17 @@ class Doors:
     def _credential(self, username: str, lists: Iterable[str]) -> records.Credential | None:
         found = (self._image.credentials.by_username(sid, username) for sid in lists)
         return next((credential for credential in found if credential is not None), None)
+
+
+def _credentials_of(request: Request) -> Iterator[Authorization]:
+    """Those that can be read, among the first few."""
+    for text in request.headers.fields("Authorization")[:MAX_CREDENTIALS]:
+        try:
+            credentials = Authorization.parse(text)
+        except SipError:
+            continue
+        if credentials is not None:
+            yield credentials
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:

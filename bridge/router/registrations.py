@@ -14,7 +14,7 @@ import asyncio
 from waitline.bridge.call.keeping import REGISTRATION
 from waitline.bridge.call.services import Services
 from waitline.bridge.net.endpoint import SipEndpoint
-from waitline.bridge.router.doors import Doors, Refusal
+from waitline.bridge.router.doors import CHALLENGE, Doors, Refusal
 from waitline.bridge.sip.events import RegisterReceived
 from waitline.bridge.sip.message import Request
 from waitline.bridge.sip.registrar import Binding, Outcome, Registrar, address_of_record
@@ -42,14 +42,20 @@ class Registrations:
         """Answer one REGISTER."""
         outcome = self._outcome(event)
         self._services.metrics.count("registrations", outcome=str(outcome.status))
-        held = outcome.status == 200
-        self._endpoint.do(lambda agent, now: agent.respond(event.transaction, outcome.status, headers=outcome.headers, held=held, now=now))
+        held, lasting = outcome.status == 200, outcome.status != CHALLENGE
+        self._endpoint.do(
+            lambda agent, now: agent.respond(
+                event.transaction, outcome.status, headers=outcome.headers, held=held, lasting=lasting, now=now
+            )
+        )
 
     def restore(self, record: LiveState) -> None:
         """Go on with an address of record of a control process before this one; what has run out meanwhile is dropped."""
         bindings = [Binding.from_json(plain) for plain in record.data["bindings"]]
         alive = [binding for binding in bindings if binding.expires_at > self._now()]
         self._registrar.restore(record.key, alive, self._endpoint.connections)
+        for binding in alive:
+            self._doors.knows(binding.flow)
         self._keep(record.key)
 
     def bindings(self, aor: str) -> list[Binding]:
@@ -70,7 +76,7 @@ class Registrations:
         except SipError as error:
             return Outcome(error.status)
         domain = self._services.store.image.domains.by_name(request.to.uri.host.lower())
-        verdict = self._doors.judge_registration(request, domain)
+        verdict = self._doors.judge_registration(request, event.flow, domain)
         if isinstance(verdict, Refusal):
             return Outcome(verdict.status, verdict.headers)
         if verdict.username != _user(request):

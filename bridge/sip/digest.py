@@ -1,7 +1,8 @@
 """Digest authentication (RFC 2617, 2069, 7616, 8760 as SIP uses them): both sides, pure.
 
 Server: ``challenge`` gives the WWW-Authenticate values (RFC 8760: in the order the server prefers), ``verify`` judges what comes back.
-Nonces need no memory: a ``NonceFactory`` signs the time of issue, so any process with the key can check one. What needs memory is that a
+Nonces need no memory: a ``NonceFactory`` signs the time of issue and the address it was asked from, so any process with the key can check
+one, and none that was overheard is of use elsewhere. What needs memory is that a
 nonce count is used once; that is ``NonceCounts``, an object of its own with a bound.
 
 A right answer to a nonce that is too old, not ours (a restart) or used up is ``STALE``: the client asks again by itself and no person is
@@ -119,25 +120,25 @@ class NonceFactory:
         self._life_ms = int(life_s * 1000)
         self._numbers = count()
 
-    def new(self, now: float) -> str:
-        """A fresh nonce; ``now`` in seconds, by the clock that ``issued`` and ``verify`` are given."""
+    def new(self, now: float, asked_of: str = "") -> str:
+        """A fresh nonce for one source; ``now`` in seconds, by the clock that ``issued`` and ``verify`` are given."""
         text = f"{int(now * 1000):x}.{next(self._numbers):x}"
-        return f"{text}.{self._mac(text)}"
+        return f"{text}.{self._mac(text, asked_of)}"
 
-    def issued_ms(self, nonce: str) -> int | None:
-        """When one of ours was made, None if it is not ours."""
+    def issued_ms(self, nonce: str, asked_of: str = "") -> int | None:
+        """When one of ours was made for that source, None if none was."""
         text, _, mac = nonce.rpartition(".")
-        if not nonce.isascii() or not hmac.compare_digest(mac, self._mac(text)):
+        if not nonce.isascii() or not hmac.compare_digest(mac, self._mac(text, asked_of)):
             return None
         return int(text.partition(".")[0], 16)
 
-    def is_fresh(self, nonce: str, now: float) -> bool:
+    def is_fresh(self, nonce: str, now: float, asked_of: str = "") -> bool:
         """Whether it is ours and within its life."""
-        issued = self.issued_ms(nonce)
+        issued = self.issued_ms(nonce, asked_of)
         return issued is not None and 0 <= int(now * 1000) - issued < self._life_ms
 
-    def _mac(self, text: str) -> str:
-        return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()[:32]
+    def _mac(self, text: str, asked_of: str) -> str:
+        return hmac.new(self._key, f"{text} {asked_of}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
 class NonceCounts:
@@ -195,10 +196,12 @@ def verify(
     nonces: NonceFactory,
     counts: NonceCounts,
     now: float,
+    asked_of: str = "",
 ) -> Verdict:
     """Judge ``credentials`` for a request of ``method`` to ``uri`` (its Request-URI).
 
     ``hashes``: algorithm → HA1 of the user named; None if there is no such user.
+    ``asked_of``: the source, as the nonce was made for.
     """
     if not _offered(credentials):
         return Verdict.UNKNOWN
@@ -208,7 +211,7 @@ def verify(
         return Verdict.UNKNOWN
     if not right or not _same_target(credentials.uri, uri):
         return Verdict.BAD
-    return Verdict.OK if _nonce_usable(credentials, nonces, counts, now) else Verdict.STALE
+    return Verdict.OK if _nonce_usable(credentials, nonces, counts, now, asked_of) else Verdict.STALE
 
 
 def _offered(credentials: Authorization) -> bool:
@@ -252,9 +255,9 @@ def _same_target(named: str, requested: str) -> bool:
     return same_host and one.user in (other.user, "")
 
 
-def _nonce_usable(credentials: Authorization, nonces: NonceFactory, counts: NonceCounts, now: float) -> bool:
-    issued = nonces.issued_ms(credentials.nonce)
-    if issued is None or not nonces.is_fresh(credentials.nonce, now):
+def _nonce_usable(credentials: Authorization, nonces: NonceFactory, counts: NonceCounts, now: float, asked_of: str) -> bool:
+    issued = nonces.issued_ms(credentials.nonce, asked_of)
+    if issued is None or not nonces.is_fresh(credentials.nonce, now, asked_of):
         return False
     number = _count_of(credentials.nc) if credentials.qop else None
     return number is None or counts.use(credentials.nonce, issued, number)

@@ -312,11 +312,14 @@ class Session:
         self.unconfirmed = server.cseq
         self.dialog.status = CONFIRMED
 
-    def reject(self, status: int, reason: str | None, headers: HeaderList, now: float) -> None:
-        """A final refusal of the INVITE that would have formed the dialog; the handle is forgotten."""
+    def reject(self, status: int, reason: str | None, headers: HeaderList, now: float, *, lasting: bool = True) -> None:
+        """A final refusal of the INVITE that would have formed the dialog; the handle is forgotten, and the answer if it is not to last."""
         server = self._settable()
         server.refuse(status, headers, reason, now)
-        self._context.transactions.outlive(server.transaction, self.dialog.handle)
+        if lasting:
+            self._context.transactions.outlive(server.transaction, self.dialog.handle)
+        else:
+            server.transaction.end()
         self.end(now)
 
     def _settable(self) -> InviteServer:

@@ -35,7 +35,7 @@ from waitline.bridge.sip.outgoing import HeaderList, Outgoing, angled, header_li
 from waitline.bridge.sip.policy import DIALOG_METHODS, capabilities, refusal
 from waitline.bridge.sip.reply import Reply, tag_in
 from waitline.bridge.sip.session import Exchange, Session
-from waitline.bridge.sip.timers import Timers
+from waitline.bridge.sip.timers import Timer, Timers
 from waitline.bridge.sip.transaction import Input, Transaction, response_input, server_key
 from waitline.bridge.sip.validate import validate_request, validate_response
 from waitline.errors import BridgeError, SipError
@@ -61,7 +61,7 @@ class UserAgent:
         self._context = Context(random=random, timers=timers or Timers(), agent=server_name)
         self._auto_trying = auto_trying
         self._further_methods = further_methods
-        self._waiting: dict[str, tuple[Transaction, Reply]] = {}
+        self._waiting: dict[str, tuple[Transaction, Reply, Timer]] = {}
         self._silent = Silent()
         self._grace_until = float("-inf")
         self.dropped = 0
@@ -244,13 +244,13 @@ class UserAgent:
     def _await_answer(self, transaction: Transaction, reply: Reply, now: float) -> str:
         """Keep a request for ``respond``, no longer than its client waits (timer F)."""
         name = self._context.token()
-        self._waiting[name] = (transaction, reply)
 
         def forget(_now: float) -> None:
             if self._waiting.pop(name, None) is not None:
                 transaction.end()
 
-        self._context.queue.arm(now + self._context.timers.transaction, forget)
+        timer = self._context.queue.arm(now + self._context.timers.transaction, forget)
+        self._waiting[name] = (transaction, reply, timer)
         return name
 
     # --- calls that came to us
@@ -271,10 +271,15 @@ class UserAgent:
             session.dialog.contact = contact or session.dialog.contact
             session.answer(body, headers, now)
 
-    def reject(self, dialog: str, status: int, now: float, *, reason: str | None = None, headers: HeaderList = ()) -> None:
-        """Refuse the INVITE with a final 300–699; the handle is forgotten."""
+    def reject(
+        self, dialog: str, status: int, now: float, *, reason: str | None = None, headers: HeaderList = (), lasting: bool = True
+    ) -> None:
+        """Refuse the INVITE with a final 300–699; the handle is forgotten.
+
+        Not ``lasting``: said once and forgotten, as a stateless server does (RFC 3261 §8.2.7): a stranger costs nothing afterwards.
+        """
         if session := self._context.sessions.get(dialog):
-            session.reject(status, reason, headers, now)
+            session.reject(status, reason, headers, now, lasting=lasting)
 
     # --- calls we make
 
@@ -358,15 +363,29 @@ class UserAgent:
     # --- outside dialogs
 
     def respond(
-        self, transaction: str, status: int, now: float, *, headers: HeaderList = (), body: bytes = b"", held: bool = False
+        self,
+        transaction: str,
+        status: int,
+        now: float,
+        *,
+        headers: HeaderList = (),
+        body: bytes = b"",
+        held: bool = False,
+        lasting: bool = True,
     ) -> None:
-        """Answer a request of ``RegisterReceived`` or ``RequestReceived``; without effect once its client has given up."""
+        """Answer a request of ``RegisterReceived`` or ``RequestReceived``; without effect once its client has given up.
+
+        Not ``lasting``: said once and forgotten, see ``reject``.
+        """
         if waiting := self._waiting.get(transaction):
-            server, reply = waiting
+            server, reply, timer = waiting
             server.held = held
             server.respond(status, reply.render(status, headers=headers, body=body), now)
             if status >= 200:
                 del self._waiting[transaction]
+                timer.cancel()
+            if not lasting:
+                server.end()
 
     def send_request(
         self, method: str, uri: str, flow: Flow, now: float, *, from_: str, to: str, headers: HeaderList = (), body: bytes = b""

@@ -1,9 +1,10 @@
 """Which addresses a tenant's URL may lead to. Tenants choose URLs; the machine's own networks are not theirs.
 
 Refused are all addresses that are not global unicast: loopback, private, link-local (where clouds keep their metadata), shared,
-multicast, unspecified, reserved; also where they hide in an IPv6 form (mapped, 6to4, NAT64, Teredo). The operator's allow list of networks
-makes exceptions. A name is judged by the addresses it resolves to, and the connection goes to exactly these, so a name that changes its
-mind between the question and the connection gains nothing.
+multicast, unspecified, reserved, and what clouds answer metadata on under public addresses; also where they hide in an IPv6 form
+(mapped, compatible, translated, 6to4, NAT64, Teredo). Of IPv6 only what is allocated (2000::/3) is the internet. The operator's allow
+list of networks makes exceptions. A name is judged by the addresses it resolves to, and the connection goes to exactly these, so a name
+that changes its mind between the question and the connection gains nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +16,16 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 SETTING = "WAITLINE_WEBHOOK_ALLOW"
-_NAT64 = IPv6Network("64:ff9b::/96")
+_HOLDS_IPV4 = tuple(IPv6Network(network) for network in ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96"))
+"""In their last four bytes: NAT64, IPv4-compatible (RFC 4291 §2.5.5.1), IPv4-translated (RFC 2765)"""
+_ALLOCATED = tuple(IPv6Network(network) for network in ("2000::/3", "64:ff9b::/96", "::ffff:0:0/96"))
+"""To the internet, or standing for an IPv4 address that is judged beside it"""
+_NOT_THE_INTERNET: tuple[Network, ...] = (
+    IPv4Network("192.0.0.0/24"),  # special purposes (RFC 6890); the metadata of one cloud among them
+    IPv4Network("168.63.129.16/32"),  # the host of a virtual machine in another cloud
+    IPv4Network("192.88.99.0/24"),  # 6to4 relays (RFC 7526)
+    IPv6Network("3fff::/20"),  # documentation (RFC 9637)
+)
 _KINDS = (
     ("is_loopback", "a loopback address"),
     ("is_unspecified", "the unspecified address"),
@@ -66,7 +76,9 @@ def _kind(address: Address) -> str | None:
     for attribute, name in _KINDS:
         if getattr(address, attribute):
             return name
-    return None if address.is_global else "not a public address"
+    unallocated = isinstance(address, IPv6Address) and not any(address in network for network in _ALLOCATED)
+    special = any(address.version == network.version and address in network for network in _NOT_THE_INTERNET)
+    return None if address.is_global and not unallocated and not special else "not a public address"
 
 
 def _embedded(address: Address) -> list[Address]:
@@ -74,7 +86,7 @@ def _embedded(address: Address) -> list[Address]:
         return []
     teredo = address.teredo
     found = [address.ipv4_mapped, address.sixtofour, teredo[1] if teredo else None]
-    if address in _NAT64:
+    if any(address in network for network in _HOLDS_IPV4):
         found.append(IPv4Address(int(address) & 0xFFFFFFFF))
     return [form for form in found if form is not None]
 

@@ -254,10 +254,13 @@ class Story:
 
     # --- who takes part
 
-    def phone(self, name: str, *, listens: bool = True) -> Phone:
-        """A phone at an address of its own; one that does not listen costs nothing while time passes."""
+    def phone(self, name: str, *, listens: bool = True, host: str = "") -> Phone:
+        """A phone at an address of its own; one that does not listen costs nothing while time passes.
+
+        ``host``: another address than one of those the operator trusts.
+        """
         index = len(self.phones) + 1
-        host = f"198.51.100.{index}"
+        host = host or f"198.51.100.{index}"
         phone = Phone(self, name, f"+1555020{index:02}", host, Ear(self.now, self._known))
         self.phones[phone.address] = phone
         if listens:

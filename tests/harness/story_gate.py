@@ -177,9 +177,9 @@ class GatedStory(CrashingStory):
         super().send(data, flow)
         self.effect(f"sip {data[:24].decode().splitlines()[0]}")
 
-    def phone(self, name: str, *, listens: bool = True) -> Phone:
+    def phone(self, name: str, *, listens: bool = True, host: str = "") -> Phone:
         index = len(self.phones) + 1
-        host = f"198.51.100.{index}"
+        host = host or f"198.51.100.{index}"
         phone = PersistentPhone(self, name, f"+1555020{index:02}", host, Ear(self.now, self._known))
         self.phones[phone.address] = phone
         if listens:

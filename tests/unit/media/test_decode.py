@@ -1,5 +1,7 @@
+import contextlib
 import io
 import struct
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -97,6 +99,48 @@ def test_an_absurd_rate_is_refused(rate: int) -> None:
     with pytest.raises(AudioError) as caught:
         decode(bytes(data), "audio/wav")
     assert caught.value.code == 13420
+
+
+def silence(minutes: float, kind: str) -> bytes:
+    """So many minutes of nothing: a small file."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.zeros(int(minutes * 60 * 8000), dtype=np.int16), 8000, format=kind, subtype="PCM_16")
+    return buffer.getvalue()
+
+
+def claiming(flac: bytes, samples: int) -> bytes:
+    """A FLAC file whose header tells another length (RFC 9639 §8.2: 36 bits)."""
+    field = int.from_bytes(flac[18:26], "big") >> 36 << 36 | samples
+    return flac[:18] + field.to_bytes(8, "big") + flac[26:]
+
+
+def cost_mb(data: bytes, content_type: str) -> float:
+    """The most memory that decoding takes, and that it is refused or short."""
+    tracemalloc.start()
+    with contextlib.suppress(AudioError):
+        assert len(decode(data, content_type)) <= 600 * 8000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak / 1e6
+
+
+@pytest.mark.parametrize("claimed", [None, 0, 8000, 2**36 - 1])
+def test_hours_of_audio_in_a_small_file_cost_next_to_nothing_whatever_its_header_claims(claimed: int | None) -> None:
+    bomb = silence(25, "FLAC")
+    assert len(bomb) < 50_000
+    assert cost_mb(bomb if claimed is None else claiming(bomb, claimed), "audio/flac") < 40
+
+
+@pytest.mark.parametrize("content_type", ["audio/basic", "audio/gsm"])
+def test_hours_of_audio_without_any_header_are_stopped_at_the_limit(content_type: str) -> None:
+    assert cost_mb(b"\xd0" * 6_000_000, content_type) < 60
+
+
+@pytest.mark.parametrize("channels", [9, 256, 4000, 65535])
+def test_thousands_of_channels_are_refused(channels: int) -> None:
+    data = bytearray(file(8000))
+    struct.pack_into("<H", data, 22, channels)
+    assert cost_mb(bytes(data), "audio/wav") < 1
 
 
 @pytest.mark.parametrize("data", [b"", b"<html>404</html>", b"ID3" + bytes(200), bytes(3000), file()[:30], file(seconds=0)])

@@ -13,6 +13,7 @@ from harness.virtual_time import run
 from unit.net.kit import Heard, ask, made, next_message
 from unit.sip.kit import ANSWER, OFFER, request
 
+from waitline.bridge.net.gate import Gate, GateLimits
 from waitline.bridge.net.sip_tcp import TcpLimits
 from waitline.bridge.net.sip_udp import widen_receive_buffer
 from waitline.bridge.sip.events import (
@@ -202,11 +203,11 @@ def test_a_datagram_to_nowhere_is_lost_without_a_sound() -> None:
 class TcpDesk:
     """An endpoint that listens on TCP, within a story."""
 
-    def __init__(self, **limits: Any) -> None:
+    def __init__(self, *, gate: Gate | None = None, **limits: Any) -> None:
         self.events = Heard()
         self.sock = socket.create_server(("127.0.0.1", 0))
         self.address = self.sock.getsockname()[:2]
-        self.endpoint = made(self.events.take, tcp_limits=TcpLimits(**limits))
+        self.endpoint = made(self.events.take, tcp_limits=TcpLimits(**limits), gate=gate)
         self.endpoint.attach_tcp(self.sock)
         self.endpoint.read()
 
@@ -314,6 +315,69 @@ def test_too_many_connections_are_refused() -> None:
             assert await late.read() == b""
             writer.close()
             late_writer.close()
+
+    run(story())
+
+
+LOOPBACK = "127.0.0.1"
+
+
+async def answered(desk: TcpDesk, number: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await desk.connect()
+    writer.write(request("OPTIONS", branch=f"z9hG4bK-c{number}", call_id=f"c{number}"))
+    await next_message(reader)
+    return reader, writer
+
+
+def test_one_stranger_has_few_connections() -> None:
+    async def story() -> None:
+        async with TcpDesk(gate=Gate(GateLimits(connections=2))) as desk:
+            held = [await answered(desk, number) for number in range(2)]
+            late, late_writer = await desk.connect()
+            assert await late.read() == b""
+            held[0][1].close()
+            await asyncio.sleep(0.1)
+            again = await answered(desk, 3)
+            for _, writer in (*held, again):
+                writer.close()
+            late_writer.close()
+
+    run(story())
+
+
+def test_where_all_connections_are_taken_the_oldest_stranger_makes_room_and_no_phone() -> None:
+    async def story() -> None:
+        gate = Gate()
+        async with TcpDesk(gate=gate, connections=2) as desk:
+            first, second, third = [await answered(desk, number) for number in range(3)]
+            assert await first[0].read() == b""
+            gate.proved(LOOPBACK, 0.0)
+            late, late_writer = await desk.connect()
+            assert await late.read() == b""
+            for writer in (first[1], second[1], third[1], late_writer):
+                writer.close()
+
+    run(story())
+
+
+def test_a_stranger_that_floods_a_connection_is_closed_and_not_answered_for_a_while() -> None:
+    async def story() -> None:
+        gate = Gate()
+        async with TcpDesk(gate=gate) as desk:
+            reader, writer = await desk.connect()
+            for number in range(200):
+                writer.write(request("OPTIONS", branch=f"z9hG4bK-f{number}", call_id=f"f{number}"))
+            answers = await reader.read(-1)
+            assert answers.count(b"SIP/2.0 200") == 100
+            writer.close()
+            for _ in range(3):
+                again, again_writer = await desk.connect()
+                assert await again.read() == b""
+                again_writer.close()
+            await asyncio.sleep(61)
+            _, late_writer = await answered(desk, 1)
+            late_writer.close()
+            assert gate.dropped["blocked"] == 1
 
     run(story())
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from waitline.bridge.config import Config
+from waitline.bridge.net.gate import Gate
 from waitline.bridge.router.doors import CALLS_CREDENTIALS, Admitted, Doors, Refusal
 from waitline.bridge.sip.digest import answer_challenge, ha1
 from waitline.bridge.sip.flow import Flow
@@ -18,14 +19,14 @@ FLOW = Flow("udp", ("192.0.2.1", 5060), ("198.51.100.7", 5060))
 
 def doors(offered: Any) -> Doors:
     """A platform with one domain that takes one user's credentials."""
-    credential = SimpleNamespace(ha1_md5=ha1(USER, REALM, PASSWORD), ha1_sha256=ha1(USER, REALM, PASSWORD, "SHA-256"))
+    credential = SimpleNamespace(sid="CR1", ha1_md5=ha1(USER, REALM, PASSWORD), ha1_sha256=ha1(USER, REALM, PASSWORD, "SHA-256"))
     image: Any = SimpleNamespace(
         accounts={"AC1": SimpleNamespace(status="active", owner_account_sid="AC1")},
         credential_lists=SimpleNamespace(of_account=lambda _account: [SimpleNamespace(sid="CL1")]),
         mappings=SimpleNamespace(of_domain=lambda _sid, kind: [SimpleNamespace(sid="CL1")] if kind == CALLS_CREDENTIALS else []),
         credentials=SimpleNamespace(by_username=lambda _list, username: credential if username == USER else None),
     )
-    return Doors(image, Config(sip_digest=offered), clock=SystemClock(), realm=REALM, nonce_key=b"k" * 32)
+    return Doors(image, Config(sip_digest=offered), clock=SystemClock(), realm=REALM, nonce_key=b"k" * 32, gate=Gate())
 
 
 def judged(at: Doors, *headers: tuple[str, str]) -> Admitted | Refusal:

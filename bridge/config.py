@@ -207,6 +207,12 @@ class Config(BaseSettings):
     )
     sip_info_digits: bool = Field(default=True, description="Take digits that arrive as SIP INFO.")
     sip_max_calls: int = Field(default=10_000, ge=1, description="Calls at one time; more are refused with 503.")
+    sip_session_s: int = Field(
+        default=1800,
+        ge=0,
+        le=86400,
+        description="Session interval proposed to phones that keep session timers (RFC 4028), seconds; at least 90, 0: none is proposed.",
+    )
     sip_register_min_s: int = Field(default=60, ge=1, description="Shortest registration, seconds; shorter wishes get 423.")
     sip_register_max_s: int = Field(default=3600, ge=1, description="Longest registration, seconds; longer wishes are shortened.")
     ringing_timeout_s: float = Field(default=60.0, gt=0, description="How long an incoming call may ring unanswered, seconds.")

@@ -46,6 +46,7 @@ from waitline.bridge.router.registrations import Registrations
 from waitline.bridge.router.routes import Routes
 from waitline.bridge.sids import SidFactory
 from waitline.bridge.sip.events import Event
+from waitline.bridge.sip.timers import Timers
 from waitline.bridge.sip.user_agent import UserAgent
 from waitline.bridge.store.errors import REASONS
 from waitline.bridge.store.store import Store
@@ -124,7 +125,7 @@ class Control:
         self.directory = QueueDirectory(store=ports.store, authority=self.queues, sids=self.sids, clock=ports.clock)
         self.switchboard = Switchboard(self.queues, check=_check_inline)
         self.services = self._services()
-        user_agent = UserAgent(random=ports.random, auto_trying=False)
+        user_agent = UserAgent(random=ports.random, timers=Timers(session=ports.config.sip_session_s), auto_trying=False)
         self.gate = _gate(ports.config, ports.clock.now())
         self.endpoint = SipEndpoint(
             user_agent,

@@ -66,6 +66,8 @@ class Leg:
         """Not to be asked before"""
         self._silent_since: float | None = None
         """When the peer was heard last, once it has been called quiet"""
+        self._refreshing = ""
+        """The exchange of the re-INVITE that refreshes the session"""
         self._over = False
         """The dialog is gone, or refused: nothing more is to be said to the peer."""
 
@@ -115,6 +117,7 @@ class Leg:
             "flow": self._flow.to_plain(),
             "audio_at": self._audio_at,
             "probe": self._probe,
+            "refreshing": self._refreshing,
             "digit_number": self._media.digit_number if self._media else 0,
             "silent_since": self._silent_since,
             **session,
@@ -127,7 +130,7 @@ class Leg:
             self.sound.adopt(plain["clips"])
         assert self._session is not None
         self._session.restore(plain)
-        self._probe = plain.get("probe", "")
+        self._probe, self._refreshing = plain.get("probe", ""), plain.get("refreshing", "")
         self._silent_since = plain.get("silent_since")
         if self.answered:
             self._start_audio_at(plain.get("audio_at"))
@@ -205,12 +208,20 @@ class Leg:
                 self._acknowledged(event.body)
             case sip.AckTimedOut():
                 self._on_end(Ended(status=CallStatus.FAILED, reason="ack-never-came", by_peer=False))
+            case sip.SessionExpired():
+                self._on_end(Ended(status=CallStatus.COMPLETED, reason="session-expired", by_peer=False))
+            case sip.RefreshDue():
+                self._refresh()
             case sip.OfferReceived():
                 self._offered(event.body)
             case sip.InfoReceived():
                 self._information(event.content_type, event.body)
             case sip.DialogEnded():
                 self._gone(CallStatus.COMPLETED, _how_ended(event))
+            case sip.ResponseReceived() if event.exchange == self._refreshing:
+                self._refreshed(event.response.body if event.response.status < 300 else b"")
+            case sip.ExchangeTimedOut() if event.exchange == self._refreshing:
+                self._refreshed(b"")
             case sip.ResponseReceived() if event.exchange == self._probe:
                 self._probed(event.response.status)
             case sip.ExchangeTimedOut() if event.exchange == self._probe:
@@ -244,6 +255,24 @@ class Leg:
             self._endpoint.do(lambda agent, now: agent.reject_offer(dialog, status, now=now))
             return
         self._endpoint.do(lambda agent, now: agent.answer_offer(dialog, answer, now=now))
+
+    def _refresh(self) -> None:
+        """Offer the session as it is (RFC 4028 section 7.4). While another offer is open, that one refreshes."""
+        if self._session is None or self._session.awaits_answer:
+            return
+        dialog, body = self._state.sip.dialog, self._session.offer()
+        self._refreshing = self._endpoint.do(lambda agent, now: agent.reinvite(dialog, body, contact=self._contact(), now=now))
+        if not self._refreshing:
+            self._session.withdraw()
+
+    def _refreshed(self, body: bytes) -> None:
+        """The answer to a refresh, empty where there is none: what runs goes on."""
+        self._refreshing = ""
+        assert self._session is not None
+        try:
+            self._session.accept(body) if body else self._session.withdraw()
+        except SipError:
+            self._session.withdraw()
 
     def _probed(self, status: int) -> None:
         self._probe = ""

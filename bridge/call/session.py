@@ -60,6 +60,10 @@ class MediaSession:
         body, self._offered = bytes(self._offered), None
         self._agree(negotiated, body, answer_body)
 
+    def withdraw(self) -> None:
+        """Our offer came to nothing: what was agreed before stands."""
+        self._offered = None
+
     @property
     def awaits_answer(self) -> bool:
         return self._offered is not None

@@ -57,6 +57,20 @@ class AckTimedOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionExpired:
+    """The session was not refreshed in time: the peer is gone, and the owner should say ``bye`` (RFC 4028 section 10)."""
+
+    dialog: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshDue:
+    """The session is ours to refresh and the peer takes no UPDATE: the owner should ``reinvite`` with the description as it is."""
+
+    dialog: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OfferReceived:
     """A re-INVITE or UPDATE in the dialog awaits ``answer_offer`` or ``reject_offer``; an empty body asks for our offer."""
 
@@ -148,6 +162,8 @@ Event = (
     | InviteCancelled
     | AckReceived
     | AckTimedOut
+    | SessionExpired
+    | RefreshDue
     | OfferReceived
     | InfoReceived
     | DialogEnded

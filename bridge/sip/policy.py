@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from waitline.bridge.sip.message import Request
+from waitline.bridge.sip.session_timer import MIN_S, is_too_small
 
 METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "REGISTER")
 ALLOW = ", ".join(METHODS)
 ACCEPT = "application/sdp"
+EXTENSIONS = ("timer",)
 DIALOG_METHODS = frozenset(("BYE", "INFO", "UPDATE"))
 """Methods that mean nothing outside a dialog."""
 _SCHEMES = ("sip:", "sips:", "tel:")
@@ -28,7 +30,7 @@ class Refusal(NamedTuple):
 
 def capabilities() -> list[tuple[str, str]]:
     """What we tell about ourselves in 2xx responses and INVITEs."""
-    return [("Allow", ALLOW), ("Accept", ACCEPT)]
+    return [("Allow", ALLOW), ("Accept", ACCEPT), ("Supported", "timer")]
 
 
 def refusal(request: Request, further_methods: frozenset[str], *, secure: bool = False) -> Refusal | None:
@@ -43,9 +45,13 @@ def refusal(request: Request, further_methods: frozenset[str], *, secure: bool =
         return Refusal(416)
     if not secure and request.uri[:5].lower() == "sips:":
         return Refusal(480, (("Warning", '399 waitline "sips needs TLS on every hop"'),))
-    if "Require" in request.headers:
-        return Refusal(420, (("Unsupported", ", ".join(request.headers.get_all("Require"))),))
-    return _objection_to_body(request) if request.method in ("INVITE", "UPDATE") else None
+    if "Require" in request.headers and (unknown := [tag for tag in request.headers.get_all("Require") if tag.lower() not in EXTENSIONS]):
+        return Refusal(420, (("Unsupported", ", ".join(unknown)),))
+    if request.method not in ("INVITE", "UPDATE"):
+        return None
+    if "Session-Expires" in request.headers and is_too_small(request):
+        return Refusal(422, (("Min-SE", str(MIN_S)),))
+    return _objection_to_body(request)
 
 
 def _objection_to_body(request: Request) -> Refusal | None:

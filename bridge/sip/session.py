@@ -45,6 +45,7 @@ from waitline.bridge.sip.message import Request, Response
 from waitline.bridge.sip.outgoing import HeaderList, angled, contact_uri, header_lines
 from waitline.bridge.sip.policy import ALLOW, capabilities
 from waitline.bridge.sip.reply import Reply
+from waitline.bridge.sip.session_timer import GONE, SessionTimer, Terms, agreed, terms_of
 from waitline.bridge.sip.transaction import Key, Transaction
 from waitline.errors import BridgeError
 
@@ -66,6 +67,7 @@ class Exchange:
     def response_received(self, transaction: Transaction, response: Response, now: float) -> None:
         if response.status >= 200 and not self._unheard:
             self._context.emit(ResponseReceived(dialog=self._dialog, exchange=self.name, response=response))
+            self._refreshed(response.status, response, now)
             self._finish(now)
 
     def ack_received(self, transaction: Transaction, request: Request, now: float) -> None:
@@ -74,12 +76,17 @@ class Exchange:
     def transaction_failed(self, transaction: Transaction, status: int, now: float) -> None:
         if not self._unheard:
             self._context.emit(ExchangeTimedOut(dialog=self._dialog, exchange=self.name))
+            self._refreshed(408, None, now)
             self._finish(now)
 
     @property
     def _unheard(self) -> bool:
         """Whether the handle is forgotten already: nobody knows it any more."""
         return self._session is not None and self._session.gone
+
+    def _refreshed(self, status: int, response: Response | None, now: float) -> None:
+        if self._session is not None and self._session.timer is not None and self._session.timer.exchange == self.name:
+            self._session.refreshed(status, response, now)
 
     def _finish(self, now: float) -> None:
         if self._session is not None and self._session.closing == self.name:
@@ -104,6 +111,8 @@ class Session:
         "said",
         "server",
         "settled",
+        "terms",
+        "timer",
         "unconfirmed",
         "update",
     )
@@ -132,6 +141,9 @@ class Session:
         self.closing = ""
         """The exchange of our BYE."""
         self.gone = False
+        self.terms: Terms | None = None
+        """What our 2xx will agree to of the session's timer."""
+        self.timer: SessionTimer | None = None
         self.kept = False
         """Whether the leg is kept in a store: then responses wait until what they confirm is there."""
 
@@ -139,6 +151,7 @@ class Session:
         """Forget the leg: nothing more is heard of it, and what was open in it ends without a word."""
         self.gone = True
         self.dialog.status = ENDED
+        self._run(None)
         if self.server is not None:
             self.server.release()
             if self.server.pending:
@@ -261,10 +274,11 @@ class Session:
             self.note_heard(transaction)
             self._context.emit(OfferReceived(dialog=self.dialog.handle, request=request, body=request.body))
         else:
-            transaction.respond(200, reply.render(200, headers=[("Contact", self._contact())]), now)
+            transaction.respond(200, reply.render(200, headers=[("Contact", self._contact()), *self._agree(now)]), now)
 
     def _refresh(self, request: Request, transaction: Transaction) -> None:
         """A target refresh; a phone that speaks to us itself and changed its network is followed there."""
+        self.terms = terms_of(request, self._context.timers.session)
         refresh_target(self.dialog, request)
         if self.dialog.direct and transaction.flow != self.dialog.flow:
             self.move(transaction.flow)
@@ -332,7 +346,8 @@ class Session:
         self.offer = None
         if self.update is not None:
             transaction, reply = self.update
-            transaction.respond(200, reply.render(200, headers=[("Contact", self._contact()), *_typed(headers, body)], body=body), now)
+            content = [("Contact", self._contact()), *self._agree(now), *_typed(headers, body)]
+            transaction.respond(200, reply.render(200, headers=content, body=body), now)
             self.update = None
         elif self.server is not None and not self.initial and self.server.pending:
             self._accept(self.server, body, headers, now)
@@ -350,9 +365,21 @@ class Session:
 
     def _accept(self, server: InviteServer, body: bytes, headers: HeaderList, now: float) -> None:
         headers = tuple(headers)
-        content = [*self._contact_for(headers), *capabilities(), *_typed(headers, body)]
+        content = [*self._contact_for(headers), *capabilities(), *self._agree(now), *_typed(headers, body)]
         server.accept(content, body, now)
         self.awaiting[server.cseq] = server
+
+    def _agree(self, now: float) -> list[tuple[str, str]]:
+        """What our 2xx says of the session's timer, which starts anew with it, or ends."""
+        terms, self.terms = self.terms, None
+        self._run(None if terms is None else SessionTimer(self._context, self, terms, now))
+        return [] if terms is None else agreed(terms)
+
+    def _run(self, timer: SessionTimer | None) -> None:
+        """From now on this timer counts."""
+        if self.timer is not None:
+            self.timer.stop()
+        self.timer = timer
 
     def _contact_for(self, headers: HeaderList) -> list[tuple[str, str]]:
         """Our Contact, unless the owner wrote one among its own header fields."""
@@ -402,6 +429,25 @@ class Session:
         self.note_said(transaction.key)
         return name
 
+    def refresh(self, now: float) -> str:
+        """Tell the peer that we are there, by an UPDATE without an offer (RFC 4028 section 7.1)."""
+        lines = header_lines([("Contact", self._contact()), *(self.timer.headers() if self.timer else ())])
+        return self.request("UPDATE", lines, b"", now)
+
+    def refreshed(self, status: int, response: Response | None, now: float) -> None:
+        """The outcome of a refresh of ours."""
+        if self.timer is None:
+            return
+        if status in GONE:
+            self._lose_session()
+        elif response is not None and status < 300:
+            self._run(self.timer.refreshed(response, now))
+
+    def _lose_session(self) -> None:
+        timer, self.timer = self.timer, None
+        if timer is not None:
+            timer.give_up()
+
     def bye(self, headers: HeaderList, now: float) -> str:
         """End the dialog. Before the ACK to our 2xx the BYE waits for it, or for the end of the wait (§15); twice is once.
 
@@ -417,6 +463,7 @@ class Session:
             return ""
         lines = header_lines(headers)
         self._drop_offers(now)
+        self._run(None)
         self.closing = self._context.token()
         if self.unconfirmed in self.awaiting:
             self.late_bye = lines
@@ -453,7 +500,7 @@ class Session:
     def _invite(self, body: bytes, headers: HeaderList, now: float, *, exchange: str, initial: bool) -> None:
         flow = self.dialog.flow if initial else next_hop(self.dialog)
         outgoing = request_in(self.dialog, "INVITE", branch=self._context.branch(), agent=self._context.agent, flow=flow)
-        content = [("Contact", self._contact()), *capabilities(), *_typed(headers, body)]
+        content = [("Contact", self._contact()), *capabilities(), *(self.timer.headers() if self.timer else ()), *_typed(headers, body)]
         self.client = InviteClient(self._context, self, outgoing, exchange=exchange, initial=initial)
         self.client.start(outgoing.render(header_lines(content), body), flow, now)
         self.note_said((outgoing.branch, "INVITE"))
@@ -486,6 +533,7 @@ class Session:
             self._rekey(dialog)
             self._context.emit(CallAnswered(dialog=dialog.handle, response=response))
         else:
+            self.refreshed(response.status, response, now)
             self._context.emit(ResponseReceived(dialog=dialog.handle, exchange=client.exchange, response=response))
 
     def refused(self, client: InviteClient, status: int, response: Response | None, now: float) -> None:
@@ -496,10 +544,12 @@ class Session:
         if client.initial:
             self.end(now)
             self._context.emit(CallFailed(dialog=handle, status=status, response=response))
-        elif response is not None:
+            return
+        if response is not None:
             self._context.emit(ResponseReceived(dialog=handle, exchange=client.exchange, response=response))
         else:
             self._context.emit(ExchangeTimedOut(dialog=handle, exchange=client.exchange))
+        self.refreshed(status, response, now)
 
 
 def _typed(headers: HeaderList, body: bytes) -> list[tuple[str, str]]:

@@ -27,6 +27,7 @@ from waitline.bridge.sip.invite import InviteClient, InviteServer
 from waitline.bridge.sip.message import Request, parse
 from waitline.bridge.sip.reply import Reply
 from waitline.bridge.sip.session import Exchange, Session
+from waitline.bridge.sip.session_timer import SessionTimer, Terms
 from waitline.bridge.sip.transaction import State, Transaction
 from waitline.errors import BridgeError
 
@@ -81,6 +82,8 @@ def _session_to_plain(context: Context, session: Session) -> dict[str, Any]:
         "closing": session.closing,
         "late_bye": session.late_bye,
         "unconfirmed": session.unconfirmed,
+        "timer": None if session.timer is None else session.timer.to_plain(),
+        "terms": None if session.terms is None else list(session.terms),
         "offer": None if session.offer is None else bytes(session.offer).decode("latin-1"),
         "heard": [_heard_to_plain(session, servers[key]) for key in session.heard],
         "said": [_said_to_plain(clients[key]) for key in session.said if _goes_on(clients[key])],
@@ -127,6 +130,9 @@ def _restore_session(context: Context, plain: dict[str, Any], now: float) -> Ses
     session.kept = True
     session.initial, session.closing = plain["initial"], plain["closing"]
     session.late_bye, session.unconfirmed = plain["late_bye"], plain["unconfirmed"]
+    if (timer := plain.get("timer")) is not None:
+        session.timer = SessionTimer.restore(context, session, timer, now)
+    session.terms = Terms(*plain["terms"]) if plain.get("terms") else None
     session.settled = (session.dialog.remote_cseq, now + context.timers.transaction)
     for heard in plain["heard"]:
         _restore_heard(context, session, heard, now)

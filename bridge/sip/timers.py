@@ -24,6 +24,9 @@ class Timers:
     d: float = 32.0
     """Timer D: how long an INVITE client answers repeated final responses over UDP; at least 32 s, whatever T1 is."""
 
+    session: int = 1800
+    """The session interval that is proposed to a peer that can keep one (RFC 4028); 0: none."""
+
     @property
     def transaction(self) -> float:
         """64*T1: timers B, F, H, J, L and M, and the wait for the ACK to a 2xx."""

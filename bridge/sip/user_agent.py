@@ -35,6 +35,7 @@ from waitline.bridge.sip.outgoing import HeaderList, Outgoing, angled, header_li
 from waitline.bridge.sip.policy import DIALOG_METHODS, capabilities, refusal
 from waitline.bridge.sip.reply import Reply, tag_in
 from waitline.bridge.sip.session import Exchange, Session
+from waitline.bridge.sip.session_timer import terms_of
 from waitline.bridge.sip.timers import Timer, Timers
 from waitline.bridge.sip.transaction import Input, Transaction, response_input, server_key
 from waitline.bridge.sip.validate import validate_request, validate_response
@@ -234,6 +235,7 @@ class UserAgent:
         dialog = dialog_of_invite(request, flow, local_tag=reply.to_tag)
         session = Session(self._context, dialog)
         session.initial = True
+        session.terms = terms_of(request, self._context.timers.session)
         server = InviteServer(self._context, transaction, request.cseq.number, reply)
         session.serve(server)
         self._context.sessions.add(session)

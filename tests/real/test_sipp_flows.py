@@ -23,6 +23,7 @@ ANSWERED = [
     "lost-ack",
     "unacknowledged-200-is-resent",
     "duplicate-bye",
+    "session-timer",
 ]
 
 

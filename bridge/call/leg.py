@@ -261,7 +261,7 @@ class Leg:
         if self._session is None or self._session.awaits_answer:
             return
         dialog, body = self._state.sip.dialog, self._session.offer()
-        self._refreshing = self._endpoint.do(lambda agent, now: agent.reinvite(dialog, body, contact=self._contact(), now=now))
+        self._refreshing = self._endpoint.do(lambda agent, now: agent.reinvite(dialog, body, now=now))
         if not self._refreshing:
             self._session.withdraw()
 

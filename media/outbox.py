@@ -44,6 +44,8 @@ class Outbox:
 
     def batch(self) -> list[Report]:
         """Return the first reports that fit into one message; they stay until ``sent``."""
+        if len(self._reports) == 1:
+            return list(self._reports.values())
         size = 2
         batch: list[Report] = []
         for report in self._reports.values():

@@ -226,7 +226,8 @@ class MediaPlane:
         self._surveying = False
         self._unclaimed: dict[int, list[Report]] = {}
         """What legs reported that nobody has adopted yet"""
-        self._answers: dict[tuple[str, int], asyncio.Future[Report]] = {}
+        self._answers: dict[tuple[str, int], list[asyncio.Future[Report]]] = {}
+        """Who waits for which report about which leg"""
         self._descriptors: dict[int, list[int]] = {}
         self._held_back: dict[int, list[Command]] = {}
         for index, link in enumerate(links):
@@ -397,16 +398,28 @@ class MediaPlane:
         return await self._answer(future, answer, leg.id)
 
     def _expect(self, answer: str, leg: int) -> asyncio.Future[Report]:
-        return self._answers.setdefault((answer, leg), asyncio.get_running_loop().create_future())
+        future: asyncio.Future[Report] = asyncio.get_running_loop().create_future()
+        self._answers.setdefault((answer, leg), []).append(future)
+        return future
 
     async def _answer(self, future: asyncio.Future[Report], answer: str, leg: int) -> Report:
-        """Wait for an answer. Two that ask the same wait for the same future, so it is shielded from the cancellation of one."""
+        """Wait for an answer, which may be the answer to others as well."""
+        timer = asyncio.get_running_loop().call_later(self._deadline_s, _expire, future)
         try:
-            async with asyncio.timeout(self._deadline_s):
-                return await asyncio.shield(future)
+            return await future
         except TimeoutError as error:
-            self._answers.pop((answer, leg), None)
             raise MediaUnavailable(f"leg {leg}: no {answer} from the media worker within {self._deadline_s} s") from error
+        finally:
+            timer.cancel()
+            self._expect_no_more(future, answer, leg)
+
+    def _expect_no_more(self, future: asyncio.Future[Report], answer: str, leg: int) -> None:
+        """Forget who waits no longer without having been answered."""
+        waiting = self._answers.get((answer, leg))
+        if waiting is not None and future in waiting:
+            waiting.remove(future)
+            if not waiting:
+                del self._answers[answer, leg]
 
     def _on_reports(self, worker: int, reports: list[Report], descriptors: list[int]) -> None:
         for report in reports:
@@ -427,9 +440,9 @@ class MediaPlane:
     def _resolve(self, worker: int, report: Report) -> None:
         leg = getattr(report, "leg", 0) or -1 - worker
         name = Opened.__name__ if isinstance(report, OpenFailed) else type(report).__name__
-        future = self._answers.pop((name, leg), None)
-        if future is not None and not future.done():
-            future.set_result(report)
+        for future in self._answers.pop((name, leg), ()):
+            if not future.done():
+                future.set_result(report)
 
     def _on_lost(self, worker: int, why: str) -> None:
         lost = [leg for leg in self._legs.values() if leg.worker == worker]
@@ -443,6 +456,11 @@ class MediaPlane:
 
     def _fail(self, leg: int, why: str) -> None:
         for key in [key for key in self._answers if key[1] == leg]:
-            future = self._answers.pop(key)
-            if not future.done():
-                future.set_exception(MediaUnavailable(why))
+            for future in self._answers.pop(key):
+                if not future.done():
+                    future.set_exception(MediaUnavailable(why))
+
+
+def _expire(future: asyncio.Future[Report]) -> None:
+    if not future.done():
+        future.set_exception(TimeoutError())

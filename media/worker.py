@@ -199,7 +199,10 @@ class Worker:
         while self.outbox and self._link is not None:
             batch, descriptors = self._next_batch()
             try:
-                socket.send_fds(self._link, [encode(list(batch))], descriptors)
+                if descriptors:
+                    socket.send_fds(self._link, [encode(list(batch))], descriptors)
+                else:
+                    self._link.send(encode(list(batch)))
             except BlockingIOError:
                 return
             except OSError:

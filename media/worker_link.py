@@ -52,6 +52,8 @@ class SocketLink:
 
     async def ready(self) -> None:
         """Start the worker if it does not run; MediaUnavailable where that fails."""
+        if self._socket is not None:
+            return
         async with self._starting:
             if self._socket is not None:
                 return
@@ -95,9 +97,12 @@ class SocketLink:
 
     def _send_some(self, link: socket.socket, commands: list[Command], descriptors: list[int]) -> bool:
         """Send the first commands that fit into a message, and take them off the list; False when there is no room."""
-        count = _fitting(commands)
+        batch, count = _first_message(commands)
         try:
-            socket.send_fds(link, [encode(list(commands[:count]))], descriptors)
+            if descriptors:
+                socket.send_fds(link, [batch], descriptors)
+            else:
+                link.send(batch)
         except BlockingIOError:
             self._set_full(is_full=True)
             return False
@@ -183,16 +188,19 @@ def split_ports(first: int, last: int, parts: int) -> list[tuple[int, int]]:
     return [(low, high - 1) for low, high in itertools.pairwise(edges)]
 
 
-def _fitting(commands: list[Command]) -> int:
-    """Return how many of the first commands fit into one message; at least one."""
-    if len(commands) == 1:
-        return 1
-    size = 2
-    for count, command in enumerate(commands):
+def _first_message(commands: list[Command]) -> tuple[bytes, int]:
+    """Return the first commands that fit into one message, encoded, and how many they are; at least one."""
+    batch = encode(list(commands))
+    if len(batch) <= MAX_BATCH_BYTES or len(commands) == 1:
+        return batch, len(commands)
+    count, size = 0, 2
+    for command in commands:
         size += len(encode([command])) - 1
         if size > MAX_BATCH_BYTES:
-            return max(1, count)
-    return len(commands)
+            break
+        count += 1
+    count = max(1, count)
+    return encode(list(commands[:count])), count
 
 
 class WorkerProcess(NamedTuple):

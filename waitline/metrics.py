@@ -7,6 +7,7 @@ not a silent new series. Gauges are read at scrape time from the parts that know
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -34,11 +35,22 @@ class PlatformMetrics:
             for name, (text, labels) in HISTOGRAMS.items()
         }
 
+        self._series: dict[tuple[str, tuple[tuple[str, str], ...]], Any] = {}
+        """What was counted before, found without prometheus_client's checks of every label"""
+
     def count(self, name: str, **labels: str) -> None:
-        self._counters[name].labels(**labels).inc()
+        key = (name, tuple(labels.items()))
+        series = self._series.get(key)
+        if series is None:
+            series = self._series[key] = self._counters[name].labels(**labels)
+        series.inc()
 
     def observe(self, name: str, value: float, **labels: str) -> None:
-        self._histograms[name].labels(**labels).observe(value)
+        key = (name, tuple(labels.items()))
+        series = self._series.get(key)
+        if series is None:
+            series = self._series[key] = self._histograms[name].labels(**labels)
+        series.observe(value)
 
     def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Show what ``read`` returns at each scrape."""

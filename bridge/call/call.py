@@ -59,7 +59,9 @@ class Call:
         """What cancelled the work that is being cancelled, for its ``finally``."""
         self.forgotten = False
         """Whether it is kept no more, since it is over."""
-        self._interrupted = asyncio.Event()
+        self._work: asyncio.Task[Any] | None = None
+        """The task that runs interruptible work, until that is broken off"""
+        self._breaker: asyncio.Handle | None = None
         self._limits: dict[str, asyncio.TimerHandle] = {}
 
     @property
@@ -112,7 +114,7 @@ class Call:
         self.touch()
         if isinstance(what, Ended):  # now, not when the work has been cancelled: until then an agent could claim it
             self.services.queues.leave(CallSid(self.sid), what.leaves_as, dropped_s=what.dropped_s)
-        self._interrupted.set()
+        self._break_off_soon()
 
     def revive(self, digits: str) -> Ended | None:
         """Take up what a control process before this one kept: keys that nobody took, cookies, a redirection, which is to be heeded now.
@@ -166,33 +168,58 @@ class Call:
     async def interruptible(self, work: Coroutine[Any, Any, Result], *, begun: bool = False) -> Result | Interruption:
         """Run ``work`` to its end or to an interruption; in both cases it is over when this returns.
 
-        ``begun``: by a control process before this one, so that it has to be broken off in any case, to settle what it left.
+        It runs in the caller's task, as under ``asyncio.timeout``: a task of its own, and one more to listen, cost every call more than
+        most of its verbs. ``begun``: by a control process before this one, so that it has to be broken off in any case, to settle what it
+        left.
         """
-        if self._interrupted.is_set() and not begun:  # while nobody listened: what is not begun need not be broken off
+        if self.interruption is not None and not begun:  # while nobody listened: what is not begun need not be broken off
             work.close()
             return self._take_interruption()
-        task = asyncio.create_task(work, name=f"call {self.sid}")
-        ear = asyncio.create_task(self._interrupted.wait(), name=f"interruptions of {self.sid}")
+        task = self._work = asyncio.current_task()
+        assert task is not None
+        if self.interruption is not None:
+            self._break_off_soon()
         try:
-            await asyncio.wait({task, ear}, return_when=asyncio.FIRST_COMPLETED)
+            result = await work
+        except asyncio.CancelledError:
+            if not self._is_broken_off(task):
+                raise
+        except Refused:
+            if not self.over:  # a wait for sound that ends with its lost leg is how the call's end looks from there
+                raise
+        else:
+            if self.interruption is None:
+                return result
         finally:
-            ear.cancel()
-            if not task.done():
-                task.cancel()
-            await asyncio.wait({task, ear})
-        if self._interrupted.is_set() and self.interruption is not None:
-            error = None if task.cancelled() else task.exception()
-            if error is not None and not (self.over and isinstance(error, Refused)):
-                raise error  # but a wait for sound that ends with its lost leg is how the call's end looks from there
-            return self._take_interruption()
-        return task.result()
+            self._settle_down(task)
+        return self._take_interruption()
+
+    def _break_off_soon(self) -> None:
+        """Cancel the work, but not from within: what it does in this turn, it may do to its next wait."""
+        if self._work is not None and self._breaker is None:
+            self._breaker = asyncio.get_running_loop().call_soon(self._break_off, self._work)
+
+    def _break_off(self, work: asyncio.Task[Any]) -> None:
+        self._work = None
+        work.cancel()
+
+    def _is_broken_off(self, task: asyncio.Task[Any]) -> bool:
+        """Whether a cancellation is by an interruption, and by nobody else besides."""
+        return self._work is None and self._breaker is not None and task.cancelling() == 1
+
+    def _settle_down(self, task: asyncio.Task[Any]) -> None:
+        """No work runs any more."""
+        if self._breaker is not None:
+            self._breaker.cancel()
+            if self._work is None:
+                task.uncancel()
+        self._work = self._breaker = None
 
     def _take_interruption(self) -> Interruption:
         what = self.interruption
         assert what is not None
         if isinstance(what, Redirected):
             self.interruption = None
-            self._interrupted.clear()
         return what
 
     # What the outside is told

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import Enum
+from operator import attrgetter
 from typing import Any
 
 from waitline.bridge.events import LeaveReason
@@ -180,12 +181,12 @@ class CallState:
 
     def to_plain(self) -> dict[str, Any]:
         """Return a JSON-able record of everything. Shares what it can with the state: write it before the state changes again."""
-        plain: dict[str, Any] = {name: getattr(self, name) for name in _CALL_FIELDS}
+        plain: dict[str, Any] = dict(zip(_CALL_FIELDS, _call_values(self), strict=True))
         plain["status"] = self.status.value
         for name in _DATES:
             plain[name] = plain[name].isoformat() if plain[name] else None
-        for name, names in _NESTED:
-            plain[name] = {part: getattr(plain[name], part) for part in names}
+        for name, names, values in _NESTED:
+            plain[name] = dict(zip(names, values(plain[name]), strict=True))
         plain["script"] = self.script.to_plain() if self.script else None
         plain["here"] = self.here.to_plain() if self.here else None
         plain["left"] = [self.left.reason.value, self.left.waited_s, self.left.resumed] if self.left else None
@@ -211,10 +212,12 @@ class CallState:
 
 
 _CALL_FIELDS = tuple(field.name for field in fields(CallState))
+_call_values = attrgetter(*_CALL_FIELDS)
 _DATES = ("created_at", "answered_at", "ended_at")
 _NESTED = tuple(
-    (name, tuple(part.name for part in fields(kind)))
+    (name, names, attrgetter(*names))
     for name, kind in (("application", Application), ("sip", SipFacts), ("media", MediaFacts))
+    for names in (tuple(part.name for part in fields(kind)),)
 )
 
 

@@ -275,8 +275,9 @@ class SipEndpoint:
 
     def _send_udp(self, flow: Flow, data: bytes) -> None:
         family = socket.AF_INET6 if ":" in flow.remote[0] else socket.AF_INET
-        ports = [port for port in self._udp if port.family == family]
-        if ports:  # else nobody listens for that family: as good as lost
+        if len(self._udp) == 1 and self._udp[0].family == family:
+            self._udp[0].send(data, flow.remote)
+        elif ports := [port for port in self._udp if port.family == family]:  # else nobody listens for that family: as good as lost
             best = max(ports, key=lambda port: (port.bound == flow.local, port.bound[1] == flow.local[1]))
             best.send(data, flow.remote)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from itertools import chain
 
@@ -198,6 +199,7 @@ def _credentials_of(request: Request) -> Iterator[Authorization]:
             yield credentials
 
 
+@lru_cache(maxsize=4096)  # of gateways each call comes from the same few
 def _address(host: str) -> IPv4Address | IPv6Address | None:
     """The source's address; an IPv4 address in IPv6 clothes is the IPv4 address."""
     try:

@@ -9,8 +9,8 @@ Tolerated: bare LF, blanks and empty lines at the end, no ``s=`` or ``t=``, line
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 
 from waitline.errors import SipError
@@ -54,11 +54,17 @@ class Media:
 
     def attribute(self, name: str) -> str | None:
         """The value of the first attribute of that name; None if there is none, or none with a value."""
-        return next((value for key, value in self.attributes if key == name), None)
+        for key, value in self.attributes:
+            if key == name:
+                return value
+        return None
 
     def has(self, name: str) -> bool:
         """Whether there is an attribute of that name, such as ``rtcp-mux``."""
-        return any(key == name for key, _ in self.attributes)
+        for key, _ in self.attributes:  # noqa: SIM110 # a generator costs more than the search
+            if key == name:
+                return True
+        return False
 
     @property
     def direction(self) -> str | None:
@@ -76,12 +82,12 @@ class Media:
         """The answer that refuses this line (RFC 3264 §6): port 0, the same formats."""
         return Media(kind=self.kind, port=0, transport=self.transport, formats=self.formats)
 
-    def lines(self) -> Iterator[str]:
+    def lines(self) -> list[str]:
         """As written."""
-        yield f"m={self.kind} {self.port} {self.transport} {' '.join(self.formats)}".rstrip()
+        lines = [f"m={self.kind} {self.port} {self.transport} {' '.join(self.formats)}".rstrip()]
         if self.host is not None:
-            yield f"c=IN {_family(self.host)} {self.host}"
-        yield from _attribute_lines(self.attributes)
+            lines.append(f"c=IN {_family(self.host)} {self.host}")
+        return lines + _attribute_lines(self.attributes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +111,7 @@ class SessionDescription:
         session, ends = fields[: starts[0]] if starts else fields, [*starts[1:], len(fields)]
         return cls(
             origin=_origin(session),
-            name=next((value for letter, value in session if letter == "s"), "-") or "-",
+            name=_first(session, "s") or "-",
             host=_connection(session),
             attributes=_attributes(session),
             media=tuple(_media(fields[start:end]) for start, end in zip(starts, ends, strict=False)),
@@ -124,22 +130,21 @@ class SessionDescription:
         """A stream's direction as the description's sender sees it."""
         return media.direction or self.direction or "sendrecv"
 
-    def lines(self) -> Iterator[str]:
+    def lines(self) -> list[str]:
         """As written."""
-        yield "v=0"
-        yield str(self.origin)
-        yield f"s={self.name}"
+        lines = ["v=0", str(self.origin), f"s={self.name}"]
         if self.host is not None:
-            yield f"c=IN {_family(self.host)} {self.host}"
-        yield "t=0 0"
-        yield from _attribute_lines(self.attributes)
+            lines.append(f"c=IN {_family(self.host)} {self.host}")
+        lines += ["t=0 0", *_attribute_lines(self.attributes)]
         for media in self.media:
-            yield from media.lines()
+            lines += media.lines()
+        return lines
 
     def __bytes__(self) -> bytes:
-        return "".join(f"{line}\r\n" for line in self.lines()).encode()
+        return "\r\n".join([*self.lines(), ""]).encode()
 
 
+@lru_cache(maxsize=4096)  # hosts come back
 def is_ip(host: str) -> bool:
     """Whether ``host`` is an address: a name is never looked up for media."""
     try:
@@ -160,17 +165,22 @@ def _fields(data: bytes) -> list[tuple[str, str]]:
         raise SipError(f"a session description of {len(lines)} lines")
     if lines[0].rstrip() != "v=0":
         raise SipError(f"not a session description: {lines[0][:40]!r}")
-    return [_field(line) for line in lines]
+    for line in lines:
+        if line[1:2] != "=" or not line[0].isalpha() or "\r" in line or "\0" in line:
+            raise SipError(f"not a line of a session description: {line[:60]!r}")
+    return [(line[0], line[2:].strip(" \t")) for line in lines]
 
 
-def _field(line: str) -> tuple[str, str]:
-    if len(line) < 2 or line[1] != "=" or not line[0].isalpha() or "\r" in line or "\0" in line:
-        raise SipError(f"not a line of a session description: {line[:60]!r}")
-    return line[0], line[2:].strip(" \t")
+def _first(fields: list[tuple[str, str]], wanted: str) -> str | None:
+    """The value of the first line of that letter."""
+    for letter, value in fields:
+        if letter == wanted:
+            return value
+    return None
 
 
 def _origin(fields: list[tuple[str, str]]) -> Origin:
-    value = next((value for letter, value in fields if letter == "o"), None)
+    value = _first(fields, "o")
     if value is None:
         raise SipError("the session description has no o= line")
     parts = value.split()
@@ -185,7 +195,7 @@ def _is_number(text: str) -> bool:
 
 def _connection(fields: list[tuple[str, str]]) -> str | None:
     """The host of the first c= line; a TTL of a multicast address is dropped."""
-    value = next((value for letter, value in fields if letter == "c"), None)
+    value = _first(fields, "c")
     if value is None:
         return None
     parts = value.split()
@@ -229,12 +239,14 @@ def _encoding(text: str) -> tuple[str, int] | None:
 
 
 def _direction(attributes: tuple[Attribute, ...]) -> str | None:
-    return next((name for name, value in attributes if value is None and name in DIRECTIONS), None)
-
-
-def _attribute_lines(attributes: tuple[Attribute, ...]) -> Iterator[str]:
     for name, value in attributes:
-        yield f"a={name}" if value is None else f"a={name}:{value}"
+        if value is None and name in DIRECTIONS:
+            return name
+    return None
+
+
+def _attribute_lines(attributes: tuple[Attribute, ...]) -> list[str]:
+    return [f"a={name}" if value is None else f"a={name}:{value}" for name, value in attributes]
 
 
 def _family(host: str) -> str:

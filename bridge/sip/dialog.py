@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from ipaddress import ip_address
+from operator import attrgetter
 from typing import Any
 
 from waitline.bridge.sip.address import Address
@@ -72,8 +74,9 @@ class DialogState:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values only."""
-        values = {name: getattr(self, name) for name in _FIELDS}
-        return values | {"route_set": list(self.route_set), "flow": self.flow.to_plain()}
+        values = dict(zip(_FIELDS, _values_of(self), strict=True))
+        values["route_set"], values["flow"] = list(self.route_set), self.flow.to_plain()
+        return values
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> DialogState:
@@ -82,6 +85,7 @@ class DialogState:
 
 
 _FIELDS = tuple(field.name for field in fields(DialogState))
+_values_of = attrgetter(*_FIELDS)
 
 
 def dialog_of_invite(request: Request, flow: Flow, *, local_tag: str) -> DialogState:
@@ -177,6 +181,7 @@ def next_hop(state: DialogState) -> Flow:
     return Flow(transport, state.flow.local, hop.address)
 
 
+@lru_cache(maxsize=4096)  # hosts come back, and a look at one costs as much as a header field
 def _is_ip_address(host: str) -> bool:
     """Names are not resolved here: a core does no I/O."""
     try:

@@ -150,7 +150,10 @@ def _is_payload_type(text: str) -> bool:
 
 def _dtmf(media: Media) -> str | None:
     """The payload type of telephone-event at the audio's clock rate."""
-    return next((pt for pt in filter(_is_payload_type, media.formats) if media.encoding(pt) == ("TELEPHONE-EVENT", 8000)), None)
+    for payload_type in media.formats:
+        if _is_payload_type(payload_type) and media.encoding(payload_type) == ("TELEPHONE-EVENT", 8000):
+            return payload_type
+    return None
 
 
 def _agreed(description: SessionDescription, stream: _Stream, willing: str) -> Negotiated:

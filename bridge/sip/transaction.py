@@ -73,6 +73,10 @@ class Input(IntEnum):
     TIMER_M = 22
 
 
+# The name of a member of an Enum is a property written in Python, and a leg is written down several times a call.
+_MACHINES, _STATES, _INPUTS = ({member: member.name for member in kind} for kind in (Machine, State, Input))
+
+
 class TransactionUser(Protocol):
     """Who owns a transaction: is told what it lets through."""
 
@@ -179,13 +183,13 @@ class Transaction:
     def to_plain(self, *, bare: bool = False) -> dict[str, Any]:
         """Everything but the user, JSON-able; ``bare`` without what was sent last, where that is never to be sent again."""
         return {
-            "machine": self.machine.name,
-            "state": self.state.name,
+            "machine": _MACHINES[self.machine],
+            "state": _STATES[self.state],
             "key": list(self.key),
             "flow": self.flow.to_plain(),
             "last": "" if bare else self.last.decode("latin-1"),
             "interval": self._interval,
-            "timers": {what.name: timer.at for what, timer in self._timers.items() if timer.callback is not None},
+            "timers": {_INPUTS[what]: timer.at for what, timer in self._timers.items() if timer.callback is not None},
             "merge_key": None if self.merge_key is None else list(self.merge_key),
             "reply_port": self.reply_port,
         }

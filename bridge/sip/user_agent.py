@@ -115,9 +115,10 @@ class UserAgent:
     # --- what arrives
 
     def _take_response(self, response: Response, now: float) -> None:
-        validate_response(response)
-        key = (response.via.branch, response.cseq.method)
-        transaction = self._context.transactions.clients.get(key)
+        cseq = response.cseq
+        transaction = self._context.transactions.clients.get((response.via.branch, cseq.method))
+        if transaction is None or cseq.method == "INVITE":  # of any other one only the status counts
+            validate_response(response)
         if transaction is None or not transaction.feed(response_input(response.status), now, response):
             self.dropped += 1
 

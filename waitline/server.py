@@ -18,6 +18,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -42,6 +43,7 @@ from waitline.media.clips import ClipLibrary
 from waitline.media.frame_store import FrameStore, store_bytes
 from waitline.media.plane import MediaPlane
 from waitline.media.worker_link import MediaWorkers
+from waitline.selfcheck import self_check
 from waitline.supervision import EXIT_HANDED_OVER, Drain, End, HandOver, Reload, Supervision, SupervisionEvent, SupervisorGone, WorkerDied
 
 EXIT_CONFIG = 2
@@ -280,9 +282,13 @@ def _own_hosts(config: Config) -> frozenset[str]:
     return frozenset(name.lower() for name in names if name)
 
 
-def self_check() -> str:
-    """Say why this version cannot take over from the one that runs, or nothing."""
-    return ""
+def _settings(supervision: Supervision, file: Path | None) -> Config:
+    """Read the settings; where they are at fault, one that is to take over by an upgrade says so, and everything stays as it is."""
+    try:
+        return load_config(file)
+    except ConfigError as error:
+        supervision.refuse(str(error))
+        raise
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -293,9 +299,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         supervision = Supervision.from_environment()
-        config = load_config(options.config)
+        config = _settings(supervision, options.config)
         logs.set_up(config.log_level, config.log_format)
-        if options.standby and not supervision.await_go(self_check):
+        if options.standby and not supervision.await_go(partial(self_check, options.config)):
             return 0
         server = Server(config, supervision)
         return asyncio.run(server.run())

@@ -3,12 +3,17 @@
 Run as ``python -m waitline.standby MODULE ARGS…``. It begins when another control has just become ready, with calls to catch up on, and
 must not take the processor from it. A process without privileges cannot raise its priority again, and one that goes on as control must not
 be a slow one for ever. Linux has priorities for threads: the one that imports is nice and ends; the one that goes on never was.
+
+Code that cannot be imported cannot say so itself: it is said here, so that an upgrade to it is refused with the reason.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import json
 import os
+import socket
 import sys
 import threading
 from collections.abc import Sequence
@@ -44,7 +49,20 @@ def import_calmly(name: str) -> ModuleType:
 
 def main(arguments: Sequence[str]) -> int:
     """Import the module, and have its ``main`` go on with the arguments."""
-    return int(import_calmly(arguments[0]).main(list(arguments[1:])))
+    try:
+        module = import_calmly(arguments[0])
+    except BaseException as error:
+        refuse(f"it cannot be imported: {type(error).__name__}: {error}")
+        raise
+    return int(module.main(list(arguments[1:])))
+
+
+def refuse(reason: str) -> None:
+    """Tell the supervisor, by nothing but the standard library, why this code cannot take over."""
+    with contextlib.suppress(KeyError, ValueError, OSError):  # nobody started us, or nobody is there any more
+        link = socket.socket(fileno=os.dup(int(os.environ["WAITLINE_SUPERVISOR_FD"])))
+        with link:
+            link.send(json.dumps({"do": "checked", "reason": reason}).encode())
 
 
 if __name__ == "__main__":

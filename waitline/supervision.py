@@ -126,6 +126,11 @@ class Supervision:
             return True
         return False
 
+    def refuse(self, reason: str) -> None:
+        """Say, before ``await_go``, that this version cannot take over. To whom nobody asked to, it means nothing."""
+        with contextlib.suppress(BridgeError):  # the supervisor is gone
+            self._uplink.say({"do": "checked", "reason": reason})
+
     # --- requests at start: they block
 
     def listen(self, kind: str, host: str, port: int, *, setting: str = "") -> socket.socket:

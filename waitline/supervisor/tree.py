@@ -30,7 +30,7 @@ OVERSLEPT_S = 1.0
 """A wait that took so much longer than asked: this process was stopped, or the machine was."""
 LONGEST_DRAIN_S = 1e9
 MESSAGES_A_TURN = 64
-LAST_WORDS = {"keep", "drop", "ready"}
+LAST_WORDS = {"keep", "drop", "ready", "checked"}
 """What still counts from a control that is dead."""
 
 

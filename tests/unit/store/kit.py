@@ -13,7 +13,7 @@ from typing import Any
 from harness.virtual_time import run as run_virtual
 
 from waitline.bridge.store import Store, StoreFailure
-from waitline.bridge.store.drivers import Driver, SqliteDriver
+from waitline.bridge.store.drivers import Driver, PostgresDriver, SqliteDriver
 from waitline.bridge.store.records import (
     Account,
     ApiKey,
@@ -130,6 +130,12 @@ class Database:
             options.setdefault("folder", self.folder)
         options = {"refresh_s": None, "on_failure": self.failures.append, "inline": self.inline, **options}
         return await Store.open(self.where, clock=clock, **options)
+
+
+def driver_of(database: Database) -> Driver:
+    """A connection of its own to data that exists."""
+    where = str(database.where)
+    return PostgresDriver(where) if "://" in where else SqliteDriver(str(database.folder / "waitline.db"))
 
 
 class FailingConnection:

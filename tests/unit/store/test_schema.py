@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import make_url
-from unit.store.kit import Database, account
+from unit.store.kit import Database, account, driver_of
 
 from waitline.bridge.store.migrations import upgrade
 from waitline.bridge.store.schema import KINDS, METADATA, SCHEMA_VERSION
@@ -79,7 +79,7 @@ def _unordered(sql: str) -> list[str]:
 def test_data_without_tables_yet_is_migrated_when_it_is_opened(database: Database):
     async def story():
         await (await database.open()).close()
-        driver = _driver(database)
+        driver = driver_of(database)
         driver.script([f'DROP TABLE "{table.name}"' for table in METADATA.sorted_tables] + ["DELETE FROM alembic_version"])
         driver.close()
         (database.folder / "waitline.key").unlink()
@@ -93,19 +93,13 @@ def test_data_without_tables_yet_is_migrated_when_it_is_opened(database: Databas
 def test_data_of_a_newer_version_is_refused(database: Database):
     async def story():
         await (await database.open()).close()
-        driver = _driver(database)
+        driver = driver_of(database)
         driver.script(["UPDATE alembic_version SET version_num = '9999'"])
         driver.close()
         with pytest.raises(ConfigError, match="newer version"):
             await database.open()
 
     database.run(story())
-
-
-def _driver(database: Database):
-    from waitline.bridge.store.drivers import PostgresDriver, SqliteDriver
-
-    return PostgresDriver(str(database.where)) if "://" in str(database.where) else SqliteDriver(str(database.folder / "waitline.db"))
 
 
 def test_opening_current_data_does_not_import_alembic():

@@ -1,0 +1,80 @@
+"""Looking at data without touching it: what a version that is to take over from a running one asks before it agrees.
+
+Nothing is made, migrated, locked or written here, and whoever serves the data does not notice. A refusal is a ConfigError whose text an
+operator reads: there is no data, it is of a version that is not known, or the key is another one.
+"""
+
+from __future__ import annotations
+
+import json
+import pkgutil
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from waitline.bridge.store.drivers import BUSY_S, PostgresDriver
+from waitline.bridge.store.errors import StoreError
+from waitline.bridge.store.migrations import versions
+from waitline.bridge.store.records import LiveState
+from waitline.bridge.store.schema import SCHEMA_VERSION
+from waitline.bridge.store.secrets import SecretBox, key_from_setting, read_key_file
+from waitline.bridge.store.settings import KEY_CHECK, KEY_SALT
+from waitline.errors import ConfigError
+
+Query = Callable[[str], Sequence[Sequence[Any]]]
+_LIVE = "SELECT kind, key, version, data FROM live_states ORDER BY serial"
+
+
+def look(*, folder: Path, database: str, key: str) -> list[LiveState]:
+    """Return all that is going on in the data of these settings. Raises ConfigError where this version could not serve it."""
+    try:
+        if database:
+            with closing(PostgresDriver(database)) as driver:
+                return _examined(driver.query, folder, key)
+        with closing(_read_only(folder / "waitline.db")) as connection:
+            return _examined(lambda sql: connection.execute(sql).fetchall(), folder, key)
+    except (StoreError, sqlite3.Error) as error:
+        raise ConfigError(f"the data cannot be read: {error}") from error
+
+
+def _read_only(file: Path) -> sqlite3.Connection:
+    if not file.exists():
+        raise ConfigError(f"WAITLINE_DATA: there is no data in {file.parent}")
+    return sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True, timeout=BUSY_S)
+
+
+def _examined(query: Query, folder: Path, key: str) -> list[LiveState]:
+    _check_version(query)
+    _check_key(query, folder, key)
+    return [_live_state(*row) for row in query(_LIVE)]
+
+
+def _check_version(query: Query) -> None:
+    """The schema's version is one that this program has, or can migrate."""
+    found = [row[0] for row in query("SELECT version_num FROM alembic_version")]
+    known = {name[1:5] for _, name, _ in pkgutil.iter_modules(versions.__path__) if name.startswith("v")}
+    if len(found) != 1 or found[0] not in known | {SCHEMA_VERSION}:
+        raise ConfigError(f"the data's schema is version {', '.join(found) or 'none'}, this program knows up to {SCHEMA_VERSION}")
+
+
+def _check_key(query: Query, folder: Path, key: str) -> None:
+    settings: dict[str, str] = {name: value for name, value in query("SELECT name, value FROM settings")}  # noqa: C416 - rows are no pairs
+    secret = key_from_setting(key, salt=settings.get(KEY_SALT, "").encode()) if key else read_key_file(folder / "waitline.key")
+    if secret is None:
+        raise ConfigError(f"{folder / 'waitline.key'}: the key is missing")
+    try:
+        SecretBox(secret).decrypt(settings.get(KEY_CHECK, ""), "settings", KEY_CHECK)
+    except StoreError as error:
+        raise ConfigError("WAITLINE_KEY: the key (or waitline.key) is not the one the data was encrypted with") from error
+
+
+def _live_state(kind: str, key: str, version: int, data: str) -> LiveState:
+    """What is no JSON is none of this version's forms, and is found to be so by whoever reads it."""
+    try:
+        plain = json.loads(data)
+    except ValueError:
+        plain = {}
+    return LiveState(kind=kind, key=key, version=version, data=plain)

@@ -24,7 +24,7 @@ demo: $(RUN)
 
 test: $(DEV)
 	@scripts/test-tools
-	$(BIN)/pytest $(PYTEST_ARGS)
+	scripts/run-tests $(PYTEST_ARGS)
 
 check: $(DEV)
 	$(BIN)/ruff format --check .

@@ -6,6 +6,8 @@ request's identifier, and the peer learns the identifier only.
 
 from __future__ import annotations
 
+from functools import cache
+
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -30,12 +32,18 @@ def create_app(services: Services) -> web.Application:
     app = web.Application(middlewares=[_boundary(services)], client_max_size=MAX_BODY_BYTES)
     app[routing.SERVICES] = services
     app[routing.TURNS] = Turns()
-    app[operating.DOCUMENT] = operating.as_text(openapi.document(resources.ALL, operating.ROUTES))
+    app[operating.DOCUMENT] = _document()
     for route in resources.ALL:
         app.router.add_route(route.method, route.full_path, routing.entry(route))
     for open_route in operating.ROUTES:
         app.router.add_route("GET", open_route.path, open_route.handler)
     return app
+
+
+@cache
+def _document() -> str:
+    """What the routes say of themselves: the same for every app, and slower to make than all the rest of one."""
+    return operating.as_text(openapi.document(resources.ALL, operating.ROUTES))
 
 
 def _boundary(services: Services) -> Middleware:

@@ -140,7 +140,7 @@ class Bank:
 
     def is_heard(self, heard: Callable[[Address], bool]) -> bool:
         """Tell whether somebody listens to one of the rows."""
-        return any(heard(address) for address in self._addresses)
+        return any(map(heard, self._addresses))
 
     def tick(self) -> None:
         """Send one frame."""

@@ -40,10 +40,6 @@ class MemoryWire:
         self._deliver = deliver
         self._ports_of: dict[int, tuple[int, int]] = {}
 
-    def heard(self, address: Address) -> bool:
-        """Tell whether somebody listens at an address."""
-        return address in self.listeners
-
     def open(self, leg: int) -> tuple[int, int]:
         ports = self._next_port, self._next_port + 1
         self._next_port += 2
@@ -112,6 +108,8 @@ class MemoryMedia:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._start = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._event: int | None = None
+        """The next tick that must be done, as the table said when something was last done to it"""
         self._is_reporting = False
         self._on_reports: Callable[[list[Report], list[int]], None] = lambda _reports, _descriptors: None
 
@@ -178,28 +176,35 @@ class MemoryMedia:
     def _catch_up(self) -> None:
         """Bring the table to this moment: events at their ticks, the time between by arithmetic."""
         now = self._tick_now()
-        while (event := self.table.next_event(self.wire.heard)) is not None and event <= now:
-            self.table.advance(event - 1)
-            self.table.tick(event)
+        while self._event is not None and self._event <= now:
+            self.table.advance(self._event - 1)
+            self.table.tick(self._event)
+            self._foresee()
         self.table.advance(now)
 
+    def _foresee(self) -> None:
+        self._event = self.table.next_event(self.wire.listeners.__contains__)
+
     def _settle(self) -> None:
-        """Set the timer for the next event, and pass reports on."""
-        loop = self._running()
+        """Look ahead again after something was done to the table; set the timer for what comes, and pass reports on."""
+        self._foresee()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        event = self.table.next_event(self.wire.heard)
-        if event is not None:
-            self._timer = loop.call_at(self._start + event * TICK_S, self._wake)
-        if self._outbox and not self._is_reporting:
-            self._is_reporting = True
-            loop.call_soon(self._deliver)
+        self._await_event()
 
     def _wake(self) -> None:
         self._timer = None
         self._catch_up()
-        self._settle()
+        self._await_event()
+
+    def _await_event(self) -> None:
+        loop = self._running()
+        if self._event is not None:
+            self._timer = loop.call_at(self._start + self._event * TICK_S, self._wake)
+        if self._outbox and not self._is_reporting:
+            self._is_reporting = True
+            loop.call_soon(self._deliver)
 
     def _deliver(self) -> None:
         self._is_reporting = False

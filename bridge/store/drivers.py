@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from sqlalchemy import Engine, create_engine
-from sqlalchemy.engine import Dialect, make_url
+from sqlalchemy.engine import make_url
 from sqlalchemy.pool import StaticPool
 
 from waitline.bridge.store.errors import Conflict, StoreError, StoreUnavailable
@@ -50,7 +50,7 @@ class Driver(Protocol):
     """A connection that writes."""
 
     mark: str
-    dialect: Dialect
+    dialect: str
 
     def write(self, rows: Sequence[Row]) -> None:
         """Run the rows in one transaction, in order within each table. Raises Conflict, StoreUnavailable; nothing is kept then."""
@@ -121,11 +121,11 @@ class SqliteDriver:
     """
 
     mark = "?"
+    dialect = "sqlite"
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._patience_s = BUSY_S
-        self.dialect = make_url("sqlite://").get_dialect()()
         try:
             self._connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
             self._connection.execute("PRAGMA journal_mode=WAL").close()
@@ -249,11 +249,11 @@ class PostgresDriver:
     """PostgreSQL by psycopg. A lost connection is opened again by the next transaction."""
 
     mark = "%s"
+    dialect = "postgresql"
 
     def __init__(self, url: str, *, announced: Collection[str] = ()) -> None:
         """Connect; commits that touch one of the ``announced`` tables are notified to other servers. Raises ConfigError."""
         self.url = make_url(url).set(drivername="postgresql")
-        self.dialect = make_url("postgresql://").get_dialect()()
         self._announced = frozenset(announced)
         self._session: list[str] = ["SET client_min_messages = warning", f"LISTEN {CHANNEL}"]
         self._foreign = 0

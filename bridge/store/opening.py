@@ -10,8 +10,10 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from sqlalchemy.engine import Dialect, make_url
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from waitline.bridge.store.drivers import Driver, PostgresDriver, SqliteDriver, damaged
@@ -126,7 +128,7 @@ def _lock_postgres(driver: PostgresDriver, *, serve: bool) -> None:
 def prepare_schema(driver: Driver) -> None:
     """Make the tables of a new database, or migrate an old one. Raises ConfigError, StoreError."""
     if not driver.has_table("alembic_version"):
-        driver.script(creation_script(driver))
+        driver.script(creation_script(driver.dialect))
         return
     versions = driver.query("SELECT version_num FROM alembic_version")
     if versions != [(SCHEMA_VERSION,)]:
@@ -139,11 +141,13 @@ def prepare_schema(driver: Driver) -> None:
             engine.dispose()
 
 
-def creation_script(driver: Driver) -> list[str]:
+@cache
+def creation_script(dialect: str) -> tuple[str, ...]:
     """Return the statements that make every table as ``schema.py`` has it and mark the version."""
-    tables = [str(CreateTable(table).compile(dialect=driver.dialect)) for table in METADATA.sorted_tables]
+    spoken: Dialect = make_url(f"{dialect}://").get_dialect()()
+    tables = [str(CreateTable(table).compile(dialect=spoken)) for table in METADATA.sorted_tables]
     indexes = [
-        str(CreateIndex(index).compile(dialect=driver.dialect))
+        str(CreateIndex(index).compile(dialect=spoken))
         for table in METADATA.sorted_tables
         for index in sorted(table.indexes, key=lambda index: str(index.name))
     ]
@@ -151,7 +155,7 @@ def creation_script(driver: Driver) -> list[str]:
         "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY)",
         f"INSERT INTO alembic_version (version_num) VALUES ('{SCHEMA_VERSION}')",
     ]
-    return tables + indexes + mark
+    return (*tables, *indexes, *mark)
 
 
 def _key(driver: Driver, place: Place, setting: str, random_bytes: Callable[[int], bytes]) -> bytes:

@@ -22,7 +22,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from ipaddress import ip_network
 from types import TracebackType
 from typing import Any, Self
@@ -32,7 +32,7 @@ import structlog
 from aiohttp.test_utils import TestClient, TestServer
 
 from harness import virtual_time
-from harness.audio import tone
+from harness.audio import FRAME, tone
 from harness.rest import basic
 from harness.story_ear import MUSIC, RINGING, SILENCE, Ear, Known
 from harness.story_phone import Phone
@@ -65,6 +65,14 @@ STORE_FRAMES = 12_000  # four minutes of clips
 KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 
+@lru_cache(maxsize=256)
+def _spoken_tone(frequency: float, seconds: float) -> Spoken:
+    """Most stories say the same few tones."""
+    pcm = tone(frequency, seconds)
+    pcm.setflags(write=False)
+    return Spoken(pcm, 8000, None)
+
+
 class ToneSpeech:
     """Speaks "400 Hz for 2.0 s" as just that; any other text as a second of 3000 Hz."""
 
@@ -79,8 +87,8 @@ class ToneSpeech:
         self.asked.append((text, voice, language))
         words = text.split()
         if len(words) == 5 and words[1] == "Hz":
-            return Spoken(tone(float(words[0]), float(words[3])), 8000, None)
-        return Spoken(tone(3000, 1.0), 8000, None)
+            return _spoken_tone(float(words[0]), float(words[3]))
+        return _spoken_tone(3000, 1.0)
 
 
 @dataclass(frozen=True)
@@ -358,12 +366,19 @@ class Story:
         known: dict[str, Known] = {}
         for index, codec in enumerate(("PCMU", "PCMA")):
             frames = self._frames.frames[index]
-            names: Known = {}
-            for clip, name in ((self.clips.ringback, RINGING), (self.clips.default_music, MUSIC)):
-                names |= {frames[at].tobytes(): name for at in range(clip.start, clip.start + clip.frames)}
-            names[np.asarray(frames[0]).tobytes()] = SILENCE
-            known[codec] = names
+            ringing, music = (frames[clip.start : clip.start + clip.frames] for clip in (self.clips.ringback, self.clips.default_music))
+            known[codec] = dict(_named(ringing.tobytes(), music.tobytes(), np.asarray(frames[0]).tobytes()))
         return known
+
+
+@lru_cache(maxsize=8)
+def _named(ringing: bytes, music: bytes, silence: bytes) -> Known:
+    """The same for every story, as long as the platform's sounds are."""
+    return {
+        sound[at : at + FRAME]: name
+        for sound, name in ((ringing, RINGING), (music, MUSIC), (silence, SILENCE))
+        for at in range(0, len(sound), FRAME)
+    }
 
 
 def _absolute(value: Any) -> Any:

@@ -6,6 +6,7 @@ request's identifier, and the peer learns the identifier only.
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import structlog
@@ -16,6 +17,7 @@ from prometheus_client import Histogram
 from waitline.api import openapi, operating, problems, resources, routing
 from waitline.api.ports import Services
 from waitline.api.turns import Turns
+from waitline.bridge.limits import Rates
 from waitline.bridge.store.errors import StoreUnavailable
 from waitline.errors import ApiError, DocumentError, Refused
 
@@ -32,6 +34,7 @@ def create_app(services: Services) -> web.Application:
     app = web.Application(middlewares=[_boundary(services)], client_max_size=MAX_BODY_BYTES)
     app[routing.SERVICES] = services
     app[routing.TURNS] = Turns()
+    app[routing.RATES] = Rates(services.requests_per_s, burst_s=10.0)
     app[operating.DOCUMENT] = _document()
     for route in resources.ALL:
         app.router.add_route(route.method, route.full_path, routing.entry(route))
@@ -67,6 +70,8 @@ def _boundary(services: Services) -> Middleware:
 async def _answer(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
     try:
         return await handler(request)
+    except problems.TooManyRequests as error:
+        return _problem(error.status, error.code, str(error), {"Retry-After": str(math.ceil(error.retry_after_s))})
     except ApiError as error:
         return _problem(error.status, error.code, str(error))
     except DocumentError as error:

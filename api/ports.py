@@ -78,5 +78,9 @@ class Services:
     degraded: Callable[[], Sequence[str]] = tuple
     """What is promised for less than always at the moment, one line each; empty when all is well."""
     random_bytes: Callable[[int], bytes] = field(default=os.urandom, repr=False)
+    requests_per_s: float = 0.0
+    """Of one account; 0: no limit"""
+    records: int = 0
+    """Of one account, all kinds together; 0: no limit"""
     own_hosts: frozenset[str] = frozenset({"localhost"})
     """Host names of the platform itself, lower case: no tenant's SIP domain may be called so."""

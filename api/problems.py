@@ -12,6 +12,7 @@ from typing import Any
 from waitline.errors import ApiError
 
 CODES = {
+    10004: "A call was refused: the account has as many calls, or new calls a second, as it may",
     12100: "The document is not well-formed XML, or its root is not Response",
     20001: "The request has a parameter that does not exist here, or its body cannot be read",
     20002: "FriendlyName is missing, empty, too long or not allowed",
@@ -22,6 +23,7 @@ CODES = {
     20007: "PageSize is not in 1 to 1000",
     20009: "A call that is not over cannot be deleted",
     20404: "The resource does not exist",
+    20010: "The account has as many records as it may",
     20408: "The request's body did not arrive in time",
     20409: "The request conflicts with the present state",
     20413: "The request's body is too large",
@@ -65,6 +67,14 @@ def body(*, status: int, code: int, message: str) -> dict[str, Any]:
 def not_found(path: str) -> ApiError:
     """Not there, or another tenant's: the two are told in the same words."""
     return ApiError(f"The requested resource {path} was not found", status=404, code=20404)
+
+
+class TooManyRequests(ApiError):
+    """Not now; ``retry_after_s`` says when."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__("Too many requests", status=429, code=20429)
+        self.retry_after_s = retry_after_s
 
 
 def unauthenticated(why: str = "") -> ApiError:

@@ -19,16 +19,19 @@ from aiohttp import web
 from waitline.api import auth, params, wire
 from waitline.api.params import Param
 from waitline.api.ports import Services
-from waitline.api.problems import not_found
+from waitline.api.problems import TooManyRequests, not_found
 from waitline.api.render import BASE, Json
 from waitline.api.shapes import Schema
 from waitline.api.turns import Turns
+from waitline.bridge.limits import Rates
 from waitline.bridge.store.records import Account
+from waitline.errors import ApiError
 
 ACCOUNT = "/Accounts/{account_sid}"
 
 SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
 TURNS: web.AppKey[Turns] = web.AppKey("turns", Turns)
+RATES: web.AppKey[Rates] = web.AppKey("rates", Rates)
 
 
 class Owned(Protocol):
@@ -138,9 +141,13 @@ def entry(route: Route) -> Callable[[web.Request], Awaitable[web.Response]]:
 async def _admit(request: web.Request, route: Route) -> Ask:
     services = request.app[SERVICES]
     principal = await auth.admit(services.store, request.headers.get("Authorization"))
+    if wait_s := request.app[RATES].take(principal.account.sid, services.clock.now()):
+        raise TooManyRequests(wait_s)
     account = _account(request, services, principal)
     if route.changes and not route.for_inactive:
         auth.check_active(account)
+    if route.status == 201 and services.records and services.store.image.count_of(account.sid) >= services.records:
+        raise ApiError(f"The account has the {services.records} records that it may have", status=403, code=20010)
     pairs = await wire.read_form(request) if route.method == "POST" else wire.parse_pairs(request.rel_url.raw_query_string)
     return Ask(
         services=services, principal=principal, account=account, route=route, path=request.path, names=request.match_info,

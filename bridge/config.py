@@ -263,6 +263,22 @@ class Config(BaseSettings):
         default=0.0, ge=0, description="How long a failing wait application is retried, seconds; 0: as long as one waits."
     )
 
+    # Each account
+    account_calls_per_s: float = Field(default=0.0, ge=0, description="New calls a second of one account, more get 480; 0: no limit.")
+    account_calls: int = Field(default=0, ge=0, description="Calls of one account at one time, more get 486; 0: no limit.")
+    account_members: int = Field(
+        default=0, ge=0, description="Callers that wait in all queues of one account together, more find them full; 0: no limit."
+    )
+    account_webhooks: int = Field(
+        default=500, ge=0, description="Requests to the servers of one account at one time, more wait for their turn; 0: no limit."
+    )
+    account_requests_per_s: float = Field(
+        default=100.0, ge=0, description="REST requests a second of one account, more get 429; ten seconds of it at once; 0: no limit."
+    )
+    account_records: int = Field(
+        default=100_000, ge=0, description="Queues, numbers, credentials and so on that one account may have over REST; 0: no limit."
+    )
+
     # Operating
     drain_s: float = Field(default=600.0, ge=0, description="How long calls may go on after SIGTERM, seconds.")
     standby: bool = Field(

@@ -187,6 +187,8 @@ class Control:
                 degraded=self.degraded,
                 random_bytes=ports.random_bytes,
                 own_hosts=ports.own_hosts,
+                requests_per_s=ports.config.account_requests_per_s,
+                records=ports.config.account_records,
             )
         )
 

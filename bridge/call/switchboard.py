@@ -6,6 +6,7 @@ when that is kept, so that a control process that goes on does it too; what the 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Literal, Protocol
 
@@ -42,14 +43,21 @@ class Switchboard:
         self._check = check  # raises DocumentError for an inline document that cannot be run
         self._calls: dict[str, Call] = {}
         self._dialogs: dict[str, Call] = {}
+        self._accounts: Counter[str] = Counter()
 
     def add(self, call: Call) -> None:
         self._calls[call.sid] = call
+        self._accounts[call.state.account_sid] += 1
         self._dialogs[call.state.sip.dialog] = call
 
     def remove(self, call: Call) -> None:
-        self._calls.pop(call.sid, None)
+        if self._calls.pop(call.sid, None) is not None:
+            self._accounts[call.state.account_sid] -= 1
         self._dialogs.pop(call.state.sip.dialog, None)
+
+    def count_of(self, account_sid: str) -> int:
+        """How many calls of an account there are, live or ending."""
+        return self._accounts.get(account_sid, 0)
 
     def of_sid(self, call_sid: str) -> Call | None:
         """The call, live or ending."""

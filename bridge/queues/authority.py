@@ -28,7 +28,7 @@ coroutine of its call, which makes it again, by the ticket in its own progress, 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -137,6 +137,7 @@ class QueueAuthority:
         self._notify = notify
         self._desks: dict[QueueSid, _Desk] = {}
         self._where: dict[CallSid, QueueSid] = {}
+        self._accounts: Counter[AccountSid] = Counter()
         self._claims: dict[str, Claim] = {}
         self._deleted: set[QueueSid] = set()
         self._last_ticket = 0
@@ -170,6 +171,7 @@ class QueueAuthority:
         )  # fmt: skip
         desk.queue.add(member)
         self._where[call_sid] = queue_sid
+        self._accounts[account] += 1
         self._places.arrived(member)
         self._record(_joined(member, desk.queue.position(call_sid)))
         if (former := self._places.take(member)) is not None:
@@ -195,6 +197,10 @@ class QueueAuthority:
             self._keep_place(member, dropped_s)
         self._tell()
         return left
+
+    def members_of(self, account: AccountSid) -> int:
+        """How many members all queues of an account have."""
+        return self._accounts.get(account, 0)
 
     def member(self, call_sid: CallSid) -> Member | None:
         return None if call_sid not in self._where else self._member_of(call_sid)
@@ -327,6 +333,7 @@ class QueueAuthority:
         for member in members:
             self._desk(member.queue).queue.add(member)
             self._where[member.call] = member.queue
+            self._accounts[member.account] += 1
             self._places.arrived(member)
             if member.hold is not None:
                 self._claims[member.hold.claim] = _claim(member, member.hold, asyncio.get_running_loop())
@@ -403,6 +410,7 @@ class QueueAuthority:
 
     def _take_out(self, call_sid: CallSid, reason: LeaveReason) -> MemberLeft:
         member = self._desks[self._where.pop(call_sid)].queue.remove(call_sid)
+        self._accounts[member.account] -= 1
         self._places.left(member)
         hold = member.hold
         left = MemberLeft(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import structlog
 
-from waitline.bridge.call import status
+from waitline.bridge.call import notifications, status
 from waitline.bridge.call.call import Call
 from waitline.bridge.call.interruption import Ended, Redirected
 from waitline.bridge.call.services import Services
@@ -22,6 +22,7 @@ from waitline.bridge.instructions import fetching, main_loop
 from waitline.bridge.instructions.fetching import DocumentFailure
 from waitline.bridge.instructions.interpreter import Interpreter
 from waitline.bridge.instructions.outcomes import HangUp
+from waitline.bridge.limits import Rates
 from waitline.bridge.net.endpoint import SipEndpoint
 from waitline.bridge.router.doors import CHALLENGE, Admitted, Doors, Refusal
 from waitline.bridge.router.routes import Route, Routes, caller_of
@@ -31,6 +32,10 @@ from waitline.bridge.sip.message import Request
 from waitline.errors import MediaUnavailable, SipError
 
 RETRY_AFTER = (("Retry-After", "10"),)
+TOO_MANY_CALLS = Refusal(status=486, reason="account-calls", headers=RETRY_AFTER)
+TOO_FAST = Refusal(status=480, reason="account-calls-per-s", headers=(("Retry-After", "1"),))
+CALL_LIMIT = 10004
+TELL_EVERY_S = 60.0
 NO_VOICE_URL = 11100
 _MAX_X_HEADERS = 32
 _MAX_X_VALUE = 1024
@@ -50,6 +55,8 @@ class Attendant:
         self._interpreter = interpreter
         self._routes = routes
         self._doors = doors
+        self._rates = Rates(services.config.account_calls_per_s)
+        self._told = Rates(1 / TELL_EVERY_S)
         self.draining = False
 
     def admit(self, event: InviteReceived) -> Call | None:
@@ -66,9 +73,29 @@ class Attendant:
         if len(self._switchboard) >= self._services.config.sip_max_calls:
             self._refuse(event.dialog, 503, RETRY_AFTER, "too-many-calls")
             return None
+        if (excess := self._excess(route)) is not None:
+            self._refuse(event.dialog, excess.status, excess.headers, excess.reason)
+            return None
         call = Call(self._state(event, route, verdict), self._services, self._endpoint, event.flow)
         self._switchboard.add(call)
         return call
+
+    def _excess(self, route: Route) -> Refusal | None:
+        """The refusal of a call that is more than its account may have, of which the tenant is told now and then.
+
+        Not 503: that speaks for the whole platform (RFC 3261 §21.5.4), and a trunk that hears it stops calling every other tenant, too.
+        """
+        config, account = self._services.config, route.account_sid
+        now = self._services.clock.now()
+        if config.account_calls and self._switchboard.count_of(account) >= config.account_calls:
+            refusal, why = TOO_MANY_CALLS, f"the account has the {config.account_calls} calls at one time that it may"
+        elif self._rates.take(account, now):
+            refusal, why = TOO_FAST, f"more than the {config.account_calls_per_s:g} new calls a second that the account may have"
+        else:
+            return None
+        if not self._told.take(f"{account} {refusal.reason}", now):
+            notifications.write(self._services, account_sid=account, code=CALL_LIMIT, message=f"A call to {route.to} was refused: {why}")
+        return refusal
 
     async def attend(self, call: Call, request: Request) -> None:
         """Serve a call from its INVITE to its end."""

@@ -49,6 +49,10 @@ class Index(Generic[R]):
         """Return the account's records, the newest first."""
         return list(reversed(self._by_account.get(account_sid, {}).values()))
 
+    def count_of(self, account_sid: str) -> int:
+        """Return how many records the account has."""
+        return len(self._by_account.get(account_sid, ()))
+
     def __len__(self) -> int:
         return len(self._by_key)
 
@@ -230,6 +234,10 @@ class Image:
             IpAddress: self.ip_addresses,
             DomainMapping: self.mappings,
         }
+
+    def count_of(self, account_sid: str) -> int:
+        """Return how many records an account has, of all kinds together."""
+        return sum(index.count_of(account_sid) for index in self._indexes.values())
 
     @property
     def kinds(self) -> tuple[type, ...]:

@@ -21,6 +21,7 @@ from waitline.bridge.webhook.courier import Arrival, Courier, Errand, Hop, Param
 from waitline.bridge.webhook.exchange import Transport
 from waitline.bridge.webhook.faults import Failure
 from waitline.bridge.webhook.policy import Limits, policy_of
+from waitline.bridge.webhook.slots import Slots
 from waitline.clock import Clock
 
 __all__ = ["AudioReply", "Limits", "WebhookClient", "WebhookReply", "WebhookRequest"]
@@ -73,7 +74,8 @@ class WebhookClient:
         self._cookies = CookieJars(clock)
         cache = ResponseCache(clock=clock, capacity=self._limits.cache_bytes)
         self._courier = Courier(
-            transport=transport, cookies=self._cookies, cache=cache, user_agent=USER_AGENT, redirects=self._limits.redirects
+            transport=transport, cookies=self._cookies, cache=cache, user_agent=USER_AGENT, redirects=self._limits.redirects,
+            slots=Slots(self._limits.at_one_time),
         )  # fmt: skip
         self._audio = AudioFetcher(courier=self._courier, cache=cache, limits=self._limits)
 

@@ -22,6 +22,7 @@ from waitline.bridge.webhook.cookies import CookieJars
 from waitline.bridge.webhook.exchange import Headers, HttpRequest, HttpResponse, Transport, body_limit
 from waitline.bridge.webhook.faults import Failure, Fault
 from waitline.bridge.webhook.policy import RetryPolicy
+from waitline.bridge.webhook.slots import Slots
 
 Params = tuple[tuple[str, str], ...]
 
@@ -80,17 +81,20 @@ class Arrival:
 class Courier:
     """``redirects``: how many are followed."""
 
-    def __init__(self, *, transport: Transport, cookies: CookieJars, cache: ResponseCache, user_agent: str, redirects: int) -> None:
+    def __init__(
+        self, *, transport: Transport, cookies: CookieJars, cache: ResponseCache, user_agent: str, redirects: int, slots: Slots
+    ) -> None:
         self._transport = transport
         self._cookies = cookies
         self._cache = cache
         self._user_agent = user_agent
         self._redirects = redirects
+        self._slots = slots
 
     async def deliver(self, errand: Errand, hop: Hop) -> Arrival:
         """Raises Failure: what the last attempt came to, or BUDGET_SPENT."""
         try:
-            async with asyncio.timeout(errand.policy.total_s):
+            async with asyncio.timeout(errand.policy.total_s), self._slots.one(errand.account):
                 return await self._attempts(errand, hop)
         except TimeoutError as error:
             raise Failure(Fault.BUDGET_SPENT, f"{errand.policy.total_s:g} s") from error

@@ -31,6 +31,8 @@ class Limits:
     document_bytes: int = 64 * 1024
     audio_bytes: int = 20 * 1024 * 1024
     cache_bytes: int = 64 * 1024 * 1024
+    at_one_time: int = 0
+    """Requests of one account; 0: no limit"""
 
     @classmethod
     def of(cls, config: Config) -> Limits:
@@ -38,6 +40,7 @@ class Limits:
             connect_s=config.webhook_connect_s, read_s=config.webhook_read_s, total_s=config.webhook_total_s,
             retries=config.webhook_retries, redirects=config.webhook_redirects,
             document_bytes=config.webhook_body_kb * 1024, audio_bytes=config.audio_mb * 1024 * 1024,
+            cache_bytes=config.audio_cache_mb * 1024 * 1024, at_one_time=config.account_webhooks,
         )  # fmt: skip
 
 

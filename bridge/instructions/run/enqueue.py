@@ -107,6 +107,7 @@ async def _join(verb: Enqueue, call: Call, progress: Progress) -> LeaveReason | 
     services = call.services
     try:
         queue = await services.directory.resolve(call.state.account_sid, verb.queue, max_size=verb.max_queue_size or None)
+        _check_limit(call)
         services.queues.join(
             QueueSid(queue.sid),
             CallSid(call.sid),
@@ -131,6 +132,13 @@ async def _join(verb: Enqueue, call: Call, progress: Progress) -> LeaveReason | 
     call.touch()  # the place and the call that knows of it become durable together
     await call.kept()
     return None
+
+
+def _check_limit(call: Call) -> None:
+    """Raise QueueFull where the account has as many members as the operator lets it have."""
+    limit = call.services.config.account_members
+    if limit and call.services.queues.members_of(AccountSid(call.state.account_sid)) >= limit:
+        raise QueueFull(f"all queues of the account together hold the {limit} callers they may")
 
 
 def _caller(call: Call, window_s: float) -> Caller | None:

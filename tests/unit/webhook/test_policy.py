@@ -39,4 +39,4 @@ def test_an_override_that_cannot_be_used_is_refused(fragment: str):
 
 def test_the_operators_settings_are_the_limits():
     limits = Limits.of(Config())
-    assert limits == Limits()
+    assert limits == Limits(at_one_time=500)

@@ -1,19 +1,20 @@
 # make demo    show the platform at work          make test    all tests
 # make check   format, lint, types, imports       make bench   the figures
-# make chaos   kill control under live calls
+# make chaos   kill control under live calls      make fuzz    ten minutes of any bytes
 #
 # Each does its own set-up: a virtual environment in .venv, packages pinned by constraints.txt. Choose the interpreter
-# with PYTHON=python3.12; hand arguments on with PYTEST_ARGS='-k queue' or CHAOS_ARGS='--kills 5'.
+# with PYTHON=python3.12; hand arguments on with PYTEST_ARGS='-k queue', CHAOS_ARGS='--kills 5', FUZZ_ARGS='--seconds 60'.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(VENV)/.stamp-run
 DEV := $(VENV)/.stamp-dev
+FUZZ := $(VENV)/.stamp-fuzz
 
 export PYTHON
 
-.PHONY: demo test check bench chaos constraints help
+.PHONY: demo test check bench chaos fuzz constraints help
 .DEFAULT_GOAL := help
 
 help:
@@ -39,7 +40,10 @@ bench: $(DEV)
 chaos: $(DEV)
 	PYTHONPATH=tests timeout -k 30 3600 $(BIN)/python -m chaos $(CHAOS_ARGS)
 
-constraints: $(DEV)
+fuzz: $(FUZZ)
+	PYTHONPATH=tests timeout -k 30 7200 $(BIN)/python -m fuzz $(FUZZ_ARGS)
+
+constraints: $(FUZZ)
 	$(BIN)/python scripts/constraints.py
 
 $(RUN): pyproject.toml constraints.txt scripts/set-up
@@ -48,3 +52,7 @@ $(RUN): pyproject.toml constraints.txt scripts/set-up
 $(DEV): pyproject.toml constraints.txt scripts/set-up
 	scripts/set-up $@ test,check,postgres
 	@touch $(RUN)
+
+$(FUZZ): pyproject.toml constraints.txt scripts/set-up
+	scripts/set-up $@ test,check,postgres,fuzz
+	@touch $(RUN) $(DEV)

@@ -114,7 +114,7 @@ def _parse_plain(body: bytes, charset: str, url: str) -> Document:
     except DocumentError as error:
         if error.code != NOT_XML:
             raise
-    words = " ".join(body.decode(_known_codec(charset), errors="replace").split())
+    words = " ".join(_as_utf_8(body, charset).decode().split())
     return Document(verbs=(Say(text=words, line=1),) if words else (), url=url)
 
 
@@ -168,7 +168,12 @@ def _encoded(body: bytes, charset: str) -> tuple[bytes, str | None]:
     if body.startswith((codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE)):
         return body.decode("utf-16", errors="replace").encode(), "utf-8"
     declares = body.startswith(codecs.BOM_UTF8) or (body.startswith(b"<?xml") and b"encoding" in body[:200].partition(b"?>")[0])
-    return (body, None) if declares or not charset else (body.decode(_known_codec(charset), errors="replace").encode(), "utf-8")
+    return (body, None) if declares or not charset else (_as_utf_8(body, charset), "utf-8")
+
+
+def _as_utf_8(body: bytes, charset: str) -> bytes:
+    """Re-encoded; what is no text is replaced, halves of characters too, which UTF-7 lets through."""
+    return body.decode(_known_codec(charset), errors="replace").encode("utf-8", errors="replace")
 
 
 def _known_codec(charset: str) -> str:

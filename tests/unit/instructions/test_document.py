@@ -1,3 +1,5 @@
+import contextlib
+import json
 import time
 from typing import Any
 
@@ -221,6 +223,13 @@ def test_encodings_by_mark_by_declaration_and_by_header_in_this_order(body: byte
 )  # fmt: skip
 def test_a_document_type_declaration_is_refused(body: bytes) -> None:
     assert error(body).code == 12100
+
+
+@pytest.mark.parametrize("kind", ["text/xml", "text/plain"])
+def test_half_a_character_in_utf_7_is_a_tenants_mistake_and_ends_no_call(kind: str) -> None:
+    for body in (b"<Response>+AD3-</Response>+2zQ-", b"hello +2zQ- there", b"+2zQ-"):
+        with contextlib.suppress(DocumentError):
+            json.dumps(parse(body, f"{kind}; charset=utf-7", url="").to_plain()).encode()
 
 
 def test_a_billion_laughs_cost_nothing() -> None:

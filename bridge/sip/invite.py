@@ -20,6 +20,7 @@ from waitline.bridge.sip.dialog import DialogState, dialog_of_response, next_hop
 from waitline.bridge.sip.flow import Flow
 from waitline.bridge.sip.message import Request, Response
 from waitline.bridge.sip.outgoing import HeaderList, Outgoing
+from waitline.bridge.sip.reliable import Reliable
 from waitline.bridge.sip.reply import Reply
 from waitline.bridge.sip.timers import Timer
 from waitline.bridge.sip.transaction import Transaction
@@ -62,7 +63,7 @@ class ClientOwner(Protocol):
 class InviteServer:
     """One INVITE to us, until it is settled."""
 
-    __slots__ = ("_context", "_give_up", "_interval", "_resend", "cseq", "flow", "owner", "reply", "transaction")
+    __slots__ = ("_context", "_give_up", "_interval", "_resend", "cseq", "flow", "owner", "reliable", "reply", "transaction")
 
     def __init__(self, context: Context, transaction: Transaction, cseq: int, reply: Reply) -> None:
         self._context = context
@@ -74,6 +75,8 @@ class InviteServer:
         self.flow = transaction.flow
         self.cseq = cseq
         self.owner: ServerOwner | None = None
+        self.reliable: Reliable | None = None
+        """How provisional responses go out to a caller that acknowledges them"""
         transaction.user = self
 
     def to_plain(self) -> dict[str, Any]:
@@ -84,6 +87,7 @@ class InviteServer:
             "interval": self._interval,
             "resend_at": self._resend.at if self._resend is not None else None,
             "give_up_at": self._give_up.at if self._give_up is not None else None,
+            "reliable": None if self.reliable is None else self.reliable.to_plain(),
         }
 
     @classmethod
@@ -96,14 +100,24 @@ class InviteServer:
         if plain["give_up_at"] is not None:
             latest = now + context.timers.transaction
             server._give_up = context.queue.arm(min(plain["give_up_at"], latest), server._never_acknowledged)
+        if plain.get("reliable") is not None:
+            server.reliable = Reliable.restore(context, server, plain["reliable"], now)
         return server
 
     def provisional(self, status: int, headers: HeaderList, body: bytes, now: float) -> None:
         """Send a 1xx; one above 100 repeats Record-Route, as it forms an early dialog."""
+        if self.reliable is not None and status > 100:
+            self.reliable.send(status, headers, body, now)
+        else:
+            self.respond(status, headers, body, now)
+
+    def respond(self, status: int, headers: HeaderList, body: bytes, now: float) -> None:
+        """Send a 1xx once."""
         self.transaction.respond(status, self.reply.render(status, headers=headers, body=body, forms_dialog=status > 100), now)
 
     def accept(self, headers: HeaderList, body: bytes, now: float) -> None:
         """Send the 200 and go on sending it."""
+        self._stop_provisionals()
         if self.transaction.respond(200, self.reply.render(200, headers=headers, body=body, forms_dialog=True), now):
             self._interval = self._context.timers.t1
             self._resend = self._context.queue.arm(now + self._interval, self._resend_success)
@@ -111,7 +125,19 @@ class InviteServer:
 
     def refuse(self, status: int, headers: HeaderList, reason: str | None, now: float) -> None:
         """Send a final 300–699; the transaction resends it until its ACK."""
+        self._stop_provisionals()
         self.transaction.respond(status, self.reply.render(status, headers=headers, reason=reason), now)
+
+    def give_up(self, now: float) -> None:
+        """A provisional response was never acknowledged: the caller is told the end, and the owner as if it had given up itself."""
+        if self.pending and (owner := self.owner) is not None:
+            self.refuse(504, (), None, now)
+            self.release()
+            owner.cancelled(self, now)
+
+    def _stop_provisionals(self) -> None:
+        if self.reliable is not None:
+            self.reliable.stop()
 
     @property
     def pending(self) -> bool:
@@ -139,6 +165,7 @@ class InviteServer:
     def release(self) -> None:
         """Wait for nothing more. The transaction lives on for 32 s and must not keep the leg with it: that is memory per call."""
         self.owner = None
+        self._stop_provisionals()
         for timer in (self._resend, self._give_up):
             if timer is not None:
                 timer.cancel()

@@ -11,11 +11,11 @@ from typing import NamedTuple
 from waitline.bridge.sip.message import Request
 from waitline.bridge.sip.session_timer import MIN_S, is_too_small
 
-METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "REGISTER")
+METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "PRACK", "REGISTER")
 ALLOW = ", ".join(METHODS)
 ACCEPT = "application/sdp"
-EXTENSIONS = ("timer",)
-DIALOG_METHODS = frozenset(("BYE", "INFO", "UPDATE"))
+EXTENSIONS = ("timer", "100rel")
+DIALOG_METHODS = frozenset(("BYE", "INFO", "UPDATE", "PRACK"))
 """Methods that mean nothing outside a dialog."""
 _SCHEMES = ("sip:", "sips:", "tel:")
 _ACCEPTS_SDP = frozenset(("application/sdp", "application/*", "*/*"))

@@ -44,6 +44,7 @@ from waitline.bridge.sip.invite import InviteClient, InviteServer
 from waitline.bridge.sip.message import Request, Response
 from waitline.bridge.sip.outgoing import HeaderList, angled, contact_uri, header_lines
 from waitline.bridge.sip.policy import ALLOW, capabilities
+from waitline.bridge.sip.reliable import acknowledged_by
 from waitline.bridge.sip.reply import Reply
 from waitline.bridge.sip.session_timer import GONE, SessionTimer, Terms, agreed, terms_of
 from waitline.bridge.sip.transaction import Key, Transaction
@@ -200,6 +201,8 @@ class Session:
             self._take_offer(request, reply, transaction, now)
         elif method == "UPDATE":
             self._take_update(request, reply, transaction, now)
+        elif method == "PRACK":
+            self._take_prack(request, reply, transaction, now)
         elif method == "INFO":
             self._take_info(request, reply, transaction, now)
         elif method == "OPTIONS":
@@ -293,6 +296,16 @@ class Session:
             transaction.respond(500, reply.render(500, headers=pause, reason="Another offer is pending"), now)
             return True
         return False
+
+    def _take_prack(self, request: Request, reply: Reply, transaction: Transaction, now: float) -> None:
+        """PRACK (RFC 3262 section 3): 481 where no response awaits it."""
+        number, cseq, method = acknowledged_by(request)
+        reliable = self.server.reliable if self.server is not None and (self.server.cseq, "INVITE") == (cseq, method) else None
+        known = reliable is not None and reliable.awaits(number)
+        status = 200 if known else 481
+        transaction.respond(status, reply.render(status), now)
+        if known and reliable is not None:
+            reliable.acknowledged(now)
 
     def _take_info(self, request: Request, reply: Reply, transaction: Transaction, now: float) -> None:
         transaction.respond(200, reply.render(200), now)

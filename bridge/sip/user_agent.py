@@ -33,6 +33,7 @@ from waitline.bridge.sip.invite import InviteServer
 from waitline.bridge.sip.message import MalformedRequest, Request, Response, parse
 from waitline.bridge.sip.outgoing import HeaderList, Outgoing, angled, header_lines, sent_by
 from waitline.bridge.sip.policy import DIALOG_METHODS, capabilities, refusal
+from waitline.bridge.sip.reliable import Reliable, is_required
 from waitline.bridge.sip.reply import Reply, tag_in
 from waitline.bridge.sip.session import Exchange, Session
 from waitline.bridge.sip.session_timer import terms_of
@@ -238,6 +239,8 @@ class UserAgent:
         session.initial = True
         session.terms = terms_of(request, self._context.timers.session)
         server = InviteServer(self._context, transaction, request.cseq.number, reply)
+        if is_required(request):
+            server.reliable = Reliable(self._context, server)
         session.serve(server)
         self._context.sessions.add(session)
         if self._auto_trying:

@@ -58,6 +58,11 @@ def test_a_call_that_rings_while_the_tenant_thinks(called, start, scenario):
     assert len(tenant.requests("/voice")) == 1
 
 
+def test_a_caller_that_acknowledges_the_ringing(called, start):
+    _, number = called(after(0.5, STAYS))
+    start("reliable-ringing", service=number).wait()
+
+
 def test_the_platform_hangs_up_at_the_end_of_the_document(called, start):
     start("bye-from-platform", service=called(ENDS)[1]).wait()
 

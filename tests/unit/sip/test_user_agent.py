@@ -286,7 +286,7 @@ def test_a_bye_before_our_answer_is_as_good_as_a_cancel() -> None:
         (405, request("FROBNICATE")),
         (405, request("SUBSCRIBE")),
         (416, request("OPTIONS", uri="soap.beep://192.0.2.103:3002")),
-        (420, request("INVITE", headers="Require: 100rel", body=OFFER)),
+        (420, request("INVITE", headers="Require: precondition", body=OFFER)),
         (415, request("INVITE", headers="Content-Type: text/plain", body=b"hello")),
         (415, request("INVITE", headers="Content-Encoding: gzip", body=OFFER)),
         (406, request("INVITE", headers="Accept: text/plain", body=OFFER)),

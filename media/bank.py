@@ -12,19 +12,22 @@ A muted row (held by its peer, or without an address) keeps time: its clip runs 
 packets are not sent.
 
 ``frame`` is the number of the frame sent last; all rows of a bank share it.
+
+The columns lie in the ledger (see ledger.py), where a successor finds them: a row belongs to its ``owner``, who is written last and taken
+away first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from waitline.media.ledger import Ledger
 from waitline.media.leg import Leg
 from waitline.media.playlist import FOREVER, Span
-from waitline.media.rtp import FRAME_SAMPLES, HEADER_BYTES, MARKER, PACKET, PACKET_BYTES, VERSION_2, Address, Buffer
+from waitline.media.rtp import FRAME_SAMPLES, HEADER_BYTES, MARKER, PACKET_BYTES, VERSION_2, Address, Buffer
 
 _FIRST_ROWS = 64
 _HEADER_AND_PAYLOAD = np.dtype([("header", f"V{HEADER_BYTES}"), ("payload", f"V{FRAME_SAMPLES}")])
@@ -40,7 +43,7 @@ _NOWHERE: Address = ("", 0)
 class Bank:
     """One slot's rows. ``on_end`` is asked for the next span of a leg whose span is through."""
 
-    def __init__(self, store: NDArray[np.uint8], on_end: Callable[[Leg], Span]) -> None:
+    def __init__(self, store: NDArray[np.uint8], on_end: Callable[[Leg], Span], ledger: Ledger, slot: int) -> None:
         self.frame = -1
         self.count = 0
         self.next_end = FOREVER
@@ -52,11 +55,17 @@ class Bank:
         self._sends: list[Callable[[Buffer, Address], object]] = []
         self._addresses: list[Address] = []
         self._marked: list[Leg] = []
-        self._columns(_FIRST_ROWS)
+        self._arrays = ledger.columns(slot)
+        self._matrix, self._frames, self._steps, self._ends, self._unmuted, self._owners = self._arrays
+        self._flat = memoryview(self._matrix.view(np.uint8).data)
+        self._packets: list[memoryview] = []
+        self._kept_frame = ledger.frames[slot : slot + 1]
+        self._kept_frame[0] = -1
+        self._slice()
 
     def add(self, leg: Leg, span: Span) -> None:
         """Give a leg a row; its first packet goes out at the next frame, marked."""
-        if self.count == len(self._matrix):
+        if self.count == len(self._packets):
             self._grow()
         row = leg.row = self.count
         self.count += 1
@@ -70,6 +79,7 @@ class Bank:
         self.follow(leg, span)
         self.address(leg)
         self.mark(leg)
+        self._owners[row] = leg.id
         self._slice()
 
     def remove(self, leg: Leg) -> None:
@@ -78,6 +88,8 @@ class Bank:
         row, last = leg.row, self.count - 1
         leg.sequence, leg.timestamp = int(self._matrix["sequence"][row]), int(self._matrix["timestamp"][row])
         leg.at_frame = self.frame
+        leg.touch()
+        self._owners[row] = 0
         if row != last:
             self._move(last, row)
         del self.legs[last], self._sends[last], self._addresses[last]
@@ -146,6 +158,7 @@ class Bank:
         """Send one frame."""
         self.frame += 1
         if not self.count:
+            self._kept_frame[0] = self.frame
             return
         np.add(self._sequence, self._step_of_sequence, out=self._sequence)
         np.add(self._timestamp, FRAME_SAMPLES, out=self._timestamp)
@@ -154,6 +167,7 @@ class Bank:
         if self._marked:
             self._unmark()
         np.add(self._frame, self._step, out=self._frame)
+        self._kept_frame[0] = self.frame
         if self.frame + 1 >= self.next_end:
             self._end_spans()
 
@@ -184,6 +198,7 @@ class Bank:
                 self._unmark()
             if self.frame + 1 >= self.next_end:
                 self._end_spans()
+        self._kept_frame[0] = self.frame
 
     def _send(self) -> None:
         """Send all rows. An error costs its own packet only: the iterator goes on where it was."""
@@ -211,30 +226,19 @@ class Bank:
         self.next_end = int(self._end.min())
 
     def _move(self, source: int, target: int) -> None:
-        for array in self._arrays():
+        for array in self._arrays[:-1]:
             array[target] = array[source]
+        self._owners[target] = self._owners[source]
+        self._owners[source] = 0
         self.legs[target], self._sends[target], self._addresses[target] = self.legs[source], self._sends[source], self._addresses[source]
         self.legs[target].row = target
 
-    def _columns(self, rows: int) -> None:
-        self._matrix: NDArray[Any] = np.zeros(rows, PACKET)
-        self._frames = np.zeros(rows, np.int64)
-        self._steps = np.zeros(rows, np.int64)
-        self._ends = np.zeros(rows, np.int64)
-        self._unmuted = np.zeros(rows, np.uint16)
-        flat = memoryview(self._matrix.view(np.uint8).data)
-        self._packets = [flat[start : start + PACKET_BYTES] for start in range(0, rows * PACKET_BYTES, PACKET_BYTES)]
-        self._slice()
-
     def _grow(self) -> None:
-        old = self._arrays()
-        rows = len(self._matrix)
-        self._columns(2 * rows)
-        for target, source in zip(self._arrays(), old, strict=True):
-            target[:rows] = source
-
-    def _arrays(self) -> tuple[NDArray[Any], ...]:
-        return self._matrix, self._frames, self._steps, self._ends, self._unmuted
+        """Make views of more rows' packets. Which rows there are is the ledger's affair, and it has refused the leg before it runs out."""
+        first, end = len(self._packets), min(len(self._matrix), max(_FIRST_ROWS, 2 * len(self._packets)))
+        self._packets += [
+            self._flat[start : start + PACKET_BYTES] for start in range(first * PACKET_BYTES, end * PACKET_BYTES, PACKET_BYTES)
+        ]
 
     def _slice(self) -> None:
         """Make the views of the rows in use, which ``tick`` works on: cheaper once per change than once per frame."""

@@ -11,7 +11,8 @@ are pauses of 0.5 and 1 s. ``DigitSender.step`` says what each 20 ms frame holds
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from waitline.media.rtp import FRAME_SAMPLES, Buffer, is_after
 
@@ -68,6 +69,18 @@ class DigitReceiver:
         """Return the open digit if nothing of it has come for SILENT_TICKS."""
         return self.finish() if self.open and tick - self.seen_tick >= SILENT_TICKS else []
 
+    def dump(self) -> list[Any]:
+        """Return what is known as plain values: for a successor, see ``restored``."""
+        return [self.open, self.seen_tick, self._key, self._done, self._event, self._duration, self._total]
+
+    @classmethod
+    def restored(cls, dump: Sequence[Any]) -> DigitReceiver:
+        """Return a receiver from ``dump``."""
+        receiver = cls()
+        receiver.open, receiver.seen_tick, key, done, receiver._event, receiver._duration, receiver._total = dump
+        receiver._key, receiver._done = (key[0], key[1]), (done[0], done[1])
+        return receiver
+
     def finish(self) -> list[Pressed]:
         """End the open digit, if there is one, and return it."""
         if not self.open:
@@ -113,9 +126,10 @@ SILENT_STEP = Step(-1, 0, False, False)
 class DigitSender:
     """Digits on their way out, a frame at a time. Characters that are neither digit nor pause are skipped."""
 
-    __slots__ = ("_steps",)
+    __slots__ = ("_steps", "digits")
 
     def __init__(self, digits: str) -> None:
+        self.digits = digits
         self._steps: list[Step] = []
         for character in reversed(digits):
             self._steps += reversed(_steps_of(character))
@@ -129,7 +143,20 @@ class DigitSender:
         under_way: list[Step] = []
         while self._steps and self._steps[-1].event >= 0 and not self._steps[-1].first:
             under_way.append(self._steps.pop())
+        self.digits = DIGITS[under_way[0].event] if under_way else ""
         self._steps = under_way[::-1]
+
+    @property
+    def left(self) -> int:
+        """Steps that are still to be sent."""
+        return len(self._steps)
+
+    @classmethod
+    def resumed(cls, digits: str, left: int) -> DigitSender:
+        """Return a sender of which all but so many of the last steps are sent."""
+        sender = cls(digits)
+        del sender._steps[left:]
+        return sender
 
 
 def _steps_of(character: str) -> list[Step]:

@@ -25,14 +25,14 @@ def usable(host: str, port: int) -> Address | None:
 class Latch:
     """The lock of one leg."""
 
-    __slots__ = ("_hosts", "_signalled", "_until_tick", "source")
+    __slots__ = ("_hosts", "_signalled", "source", "until_tick")
 
     def __init__(self) -> None:
         self.source: Address | None = None
         """Locked on to this; None: not yet."""
         self._signalled: tuple[str, int] = ("", 0)
         self._hosts: tuple[str, ...] = ()
-        self._until_tick = 0
+        self.until_tick = 0
 
     def set(self, host: str, port: int, hosts: tuple[str, ...], until_tick: int) -> bool:
         """Take what was signalled; return True if the address is another than before, so that the lock is open again."""
@@ -40,7 +40,7 @@ class Latch:
         if self._signalled == (host, port):
             return False
         self._signalled = (host, port)
-        self._until_tick = until_tick
+        self.until_tick = until_tick
         self.source = None
         return True
 
@@ -58,7 +58,7 @@ class Latch:
         return host == self._signalled[0] or (self.source is not None and host == self.source[0]) or host in self._hosts
 
     def _is_allowed(self, source: Address, tick: int) -> bool:
-        return tick <= self._until_tick and (not self._hosts or source[0] in self._hosts)
+        return tick <= self.until_tick and (not self._hosts or source[0] in self._hosts)
 
     def dump(self) -> list[object]:
         """Return the lock as plain values, without the window: for another worker, see ``restored``."""

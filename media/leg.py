@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 from waitline.media.dtmf import DigitReceiver, DigitSender
 from waitline.media.latch import Latch
+from waitline.media.ledger import Entry, Hot
 from waitline.media.playlist import Playlist, Span
-from waitline.media.relay import Relay
+from waitline.media.relay import NO_OFFSETS, Relay
 from waitline.media.rtcp import SenderInfo
 from waitline.media.rtp import Address, Buffer
 from waitline.media.sequence import Reception
@@ -29,17 +30,29 @@ class Leg:
 
     __slots__ = (
         "at_frame", "claim", "codec", "counted_from", "digit_number", "digit_receiver", "digit_sender", "digit_token", "direction",
-        "drop_type", "dtmf_type", "due", "event_timestamp", "id", "is_urgent", "latch", "life", "mux", "over", "packets", "payload_type",
-        "peer", "peer_loss", "peer_report", "peer_report_at_s", "playlist", "port", "quiet_count", "received", "recent_digits",
-        "reception", "relay", "relayed_at", "remote", "reported_packets", "reported_token", "resume", "round_trip_s", "row", "rtcp_due",
-        "rtcp_port", "rtcp_remote", "rtcp_send", "send", "sequence", "slot", "ssrc", "started", "takes_relay", "timestamp",
+        "drop_type", "dtmf_type", "due", "entry", "event_timestamp", "id", "is_urgent", "latch", "life", "mux", "newest_token", "over",
+        "packets", "payload_type", "peer", "peer_loss", "peer_report", "peer_report_at_s", "playlist", "port", "quiet_count", "received",
+        "recent_digits", "reception", "relay", "relayed_at", "remote", "reported_packets", "reported_token", "resume", "round_trip_s",
+        "row", "rtcp_due", "rtcp_port", "rtcp_remote", "rtcp_send", "send", "sequence", "slot", "ssrc", "started", "takes_relay",
+        "timestamp",
     )  # fmt: skip
 
     def __init__(
-        self, leg: int, slot: int, *, ssrc: int, sequence: int, timestamp: int, playlist: Playlist, send: Send, rtcp_send: Send
+        self,
+        leg: int,
+        slot: int,
+        entry: Entry,
+        *,
+        ssrc: int,
+        sequence: int,
+        timestamp: int,
+        playlist: Playlist,
+        send: Send,
+        rtcp_send: Send,
     ) -> None:
         self.id = leg
         self.slot = slot
+        self.entry = entry
         self.port = self.rtcp_port = 0
         self._outgoing(ssrc, sequence, timestamp)
         self.playlist = playlist
@@ -57,6 +70,27 @@ class Leg:
     def is_expecting(self) -> bool:
         """The peer should send. Not while it holds us or only listens: a muted caller is a caller."""
         return self.started and self.direction == "sendrecv"
+
+    @property
+    def hot(self) -> Hot:
+        """What changes without a command, for the ledger."""
+        sender, relay = self.digit_sender, self.relay
+        return Hot(
+            self.sequence,
+            self.timestamp,
+            self.at_frame,
+            self.packets,
+            self.counted_from,
+            self.event_timestamp,
+            sender.left if sender is not None else 0,
+            self.playlist.through,
+            *self.playlist.place,
+            *(relay.offsets if relay is not None else NO_OFFSETS),
+        )
+
+    def touch(self) -> None:
+        """Bring the hot part of the leg's entry up to date."""
+        self.entry.touch(self.hot)
 
     def _outgoing(self, ssrc: int, sequence: int, timestamp: int) -> None:
         self.ssrc = ssrc
@@ -117,6 +151,8 @@ class Leg:
         self.rtcp_due = NEVER
         self.reported_packets = 0
         self.reported_token = 0
+        self.newest_token = 0
+        """Of the newest command that had one: none is obeyed twice."""
         self.peer_report: SenderInfo | None = None
         self.peer_report_at_s = 0.0
         self.peer_loss = 0.0

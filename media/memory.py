@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,10 @@ class MemoryWire:
     def adopt(self, leg: int, port: int, rtcp_port: int) -> None:
         self._bind(leg, (port, rtcp_port))
 
+    def resume(self, leg: int) -> None:
+        if leg not in self._ports_of:
+            raise OSError(f"leg {leg} has no ports")
+
     def _bind(self, leg: int, ports: tuple[int, int]) -> None:
         self._ports_of[leg] = ports
         self.ports[ports[0]] = leg, False
@@ -104,7 +108,10 @@ class MemoryMedia:
         self.wire = MemoryWire(host, first_port, self._pass_on)
         self._outbox = Outbox()
         self._unix_s = unix_s
-        self.table = LegTable(frames, self.wire, self._outbox.add, random=random, unix_s=self._utc, quiet_s=quiet_s)
+        self._frames, self._random, self._quiet_s = frames, random, quiet_s
+        self.table = self._new_table()
+        self._waiting: list[Callable[[], object]] | None = None
+        """While there is no worker: what will come to the next"""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._start = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -113,10 +120,13 @@ class MemoryMedia:
         self._is_reporting = False
         self._on_reports: Callable[[list[Report], list[int]], None] = lambda _reports, _descriptors: None
 
+    def _new_table(self) -> LegTable:
+        return LegTable(self._frames, self.wire, self._report, random=self._random, unix_s=self._utc, quiet_s=self._quiet_s)
+
     # --- as a worker link
 
     def attach(self, on_reports: Callable[[list[Report], list[int]], None], on_lost: Callable[[str], None]) -> None:
-        """Say where reports go; this worker is never lost."""
+        """Say where reports go; this worker is never lost for good."""
         self._on_reports = on_reports
 
     async def ready(self) -> None:
@@ -125,6 +135,10 @@ class MemoryMedia:
 
     def send(self, commands: Sequence[Command], descriptors: Sequence[int] = ()) -> None:
         """Obey at once; what there is to report comes in the loop's next turn."""
+        if self._waiting is not None:
+            batch = list(commands)
+            self._waiting.append(lambda: self.send(batch))
+            return
         self._catch_up()
         for message in decode(encode(list(commands))):
             if isinstance(message, Command):
@@ -135,6 +149,31 @@ class MemoryMedia:
         """Stop keeping time."""
         if self._timer is not None:
             self._timer.cancel()
+
+    # --- death
+
+    def die(self) -> None:
+        """Be killed: nothing is sent or obeyed until ``succeed``, and what was not reported yet is lost."""
+        self._catch_up()
+        self._waiting = []
+        self._outbox = Outbox()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def succeed(self, *, without: Collection[int] = ()) -> None:
+        """Let another worker go on with what this one left, and with what has come meanwhile; ``without`` the ports of some legs."""
+        left, waiting = self.table.ledger, self._waiting or []
+        for leg in without:
+            self.wire.close(leg)
+        self.table = self._new_table()
+        self.table.resume(left)
+        self.table.skip(max(self.table.now, self._tick_now()))
+        self._waiting = None
+        self._settle()
+        for come in waiting:
+            come()
+        self._settle()
 
     # --- for test phones
 
@@ -152,6 +191,12 @@ class MemoryMedia:
 
     def inject(self, packet: bytes, source: Address, port: int) -> bool:
         """Let a packet arrive at a port of ours now; False if no leg has it."""
+        if self._waiting is not None:
+            self._waiting.append(lambda: self._arrive(packet, source, port))
+            return port in self.wire.ports
+        return self._arrive(packet, source, port)
+
+    def _arrive(self, packet: bytes, source: Address, port: int) -> bool:
         self._catch_up()
         leg, is_rtcp = self.wire.ports.get(port, (0, False))
         data = memoryview(bytearray(packet))
@@ -175,6 +220,8 @@ class MemoryMedia:
 
     def _catch_up(self) -> None:
         """Bring the table to this moment: events at their ticks, the time between by arithmetic."""
+        if self._waiting is not None:
+            return
         now = self._tick_now()
         while self._event is not None and self._event <= now:
             self.table.advance(self._event - 1)
@@ -191,7 +238,11 @@ class MemoryMedia:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._await_event()
+        if self._waiting is None:
+            self._await_event()
+
+    def _report(self, report: Report) -> None:
+        self._outbox.add(report)
 
     def _wake(self) -> None:
         self._timer = None

@@ -224,6 +224,13 @@ class LegState(NamedTuple):
     """The newest of them: a control that read a report may have died before it had kept the key"""
 
 
+class LegGone(NamedTuple):
+    """The successor of a worker that died cannot go on with this leg."""
+
+    leg: int
+    reason: str
+
+
 class Dumped(NamedTuple):
     """The end of a dump: all LegStates are before it."""
 
@@ -246,7 +253,7 @@ Command = (
     | Dump
     | AskStats
 )
-Report = Opened | OpenFailed | ClipEnded | Digit | Bridged | Latched | Quiet | HandedOver | Stats | LegState | Dumped
+Report = Opened | OpenFailed | ClipEnded | Digit | Bridged | Latched | Quiet | HandedOver | Stats | LegState | LegGone | Dumped
 Message = Command | Report
 
 MAX_BATCH_BYTES = 32_000
@@ -257,7 +264,7 @@ _TYPES: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
         OpenLeg, SetMedia, StartAudio, Play, PlayNext, SendDigits, Bridge, Unbridge, CloseLeg, HandOver, TakeOver, Configure, Dump,
-        AskStats, Opened, OpenFailed, ClipEnded, Digit, Bridged, Latched, Quiet, HandedOver, Stats, LegState, Dumped,
+        AskStats, Opened, OpenFailed, ClipEnded, Digit, Bridged, Latched, Quiet, HandedOver, Stats, LegState, LegGone, Dumped,
     )
 }  # fmt: skip
 
@@ -270,6 +277,12 @@ def encode(messages: list[Message]) -> bytes:
 def decode(batch: bytes) -> list[Message]:
     """Return the messages of a batch; inner lists become tuples. A type that is unknown (a newer peer's) is left out."""
     return [_TYPES[name](*map(_tupled, values)) for name, *values in json.loads(batch) if name in _TYPES]
+
+
+def recent_digits(state: LegState) -> list[Digit]:
+    """Return the newest keys of a leg as they were reported; how long they were pressed is not known any more."""
+    first = state.digit_number - len(state.recent_digits) + 1
+    return [Digit(state.leg, number, digit, 0) for number, digit in enumerate(state.recent_digits, first)]
 
 
 def _tupled(value: Any) -> Any:

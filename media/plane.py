@@ -34,6 +34,7 @@ from waitline.media.messages import (
     Dumped,
     HandedOver,
     HandOver,
+    LegGone,
     LegState,
     Opened,
     OpenFailed,
@@ -48,6 +49,7 @@ from waitline.media.messages import (
     Stats,
     TakeOver,
     Unbridge,
+    recent_digits,
 )
 
 
@@ -197,11 +199,6 @@ class MediaLeg:
             self._plane.send(self, command)
 
 
-def _recent(state: LegState) -> list[Report]:
-    first = state.digit_number - len(state.recent_digits) + 1
-    return [Digit(state.leg, number, digit, 0) for number, digit in enumerate(state.recent_digits, first)]
-
-
 def _read_before(state: LegState, waiting: list[Report]) -> int:
     """The newest key that waits for nobody any more."""
     return min((report.number for report in waiting if isinstance(report, Digit)), default=state.digit_number + 1) - 1
@@ -220,6 +217,8 @@ class MediaPlane:
         self._deadline_s = deadline_s
         self._legs: dict[int, MediaLeg] = {}
         self._load = [0] * len(links)
+        self._losses = 0
+        """Workers lost so far"""
         self._next_leg = first_leg
         self._token = epoch << 32  # larger than any token of a control before this one
         self._survey: list[tuple[int, LegState]] = []
@@ -248,8 +247,17 @@ class MediaPlane:
 
         ``number``: one that was reserved.
         """
+        number, losses = number or self.reserve(), self._losses
+        try:
+            return await self._open_leg(near, number)
+        except MediaUnavailable:
+            if losses == self._losses:
+                raise
+        return await self._open_leg(near, number)  # a worker was lost meanwhile: there are others, or a new one
+
+    async def _open_leg(self, near: MediaLeg | None, number: int) -> MediaLeg:
         worker = near.worker if near is not None and not near.closed else self._load.index(min(self._load))
-        leg = MediaLeg(self, number or self.reserve(), worker, self._host)
+        leg = MediaLeg(self, number, worker, self._host)
         self._legs[leg.id] = leg
         self._load[worker] += 1
         try:
@@ -286,7 +294,7 @@ class MediaPlane:
         self._next_leg = max(self._next_leg, leg.id + 1)
         waiting = self._unclaimed.pop(leg.id, [])
         leg.digit_number = _read_before(state, waiting) if digits_kept is None else digits_kept
-        for report in [*_recent(state), *waiting]:
+        for report in [*recent_digits(state), *waiting]:
             asyncio.get_running_loop().call_soon(leg.deliver, report)
         return leg
 
@@ -430,7 +438,9 @@ class MediaPlane:
             self._resolve(worker, report)
             number = getattr(report, "leg", 0)
             leg = self._legs.get(number)
-            if leg is not None:
+            if leg is not None and isinstance(report, LegGone):
+                self._lose(leg, report.reason)
+            elif leg is not None:
                 leg.deliver(report)
             elif (self._surveying or number in self._unclaimed) and not isinstance(report, LegState):
                 self._unclaimed.setdefault(number, []).append(report)
@@ -445,14 +455,16 @@ class MediaPlane:
                 future.set_result(report)
 
     def _on_lost(self, worker: int, why: str) -> None:
-        lost = [leg for leg in self._legs.values() if leg.worker == worker]
-        for leg in lost:
-            self.forget(leg)
-            leg.end(why)
-            self._fail(leg.id, why)
+        self._losses += 1
         self._fail(-1 - worker, why)
-        for leg in lost:
-            leg.listener(LegLost(leg.id, why))
+        for leg in [leg for leg in self._legs.values() if leg.worker == worker]:
+            self._lose(leg, why)
+
+    def _lose(self, leg: MediaLeg, why: str) -> None:
+        self.forget(leg)
+        leg.end(why)
+        self._fail(leg.id, why)
+        leg.listener(LegLost(leg.id, why))
 
     def _fail(self, leg: int, why: str) -> None:
         for key in [key for key in self._answers if key[1] == leg]:

@@ -10,18 +10,18 @@ Sequence and timestamp go with it, so that on the wire it is one stream.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from waitline.media.bank import Bank
 from waitline.media.dtmf import SILENT_STEP, Step, event_payload
+from waitline.media.ledger import SLOTS, Ledger
 from waitline.media.leg import Leg
 from waitline.media.playlist import Span
 from waitline.media.rtp import FRAME_SAMPLES, Address, RtpPacket
 
-SLOTS = 4
 TICK_S = 0.005
 TICKS_PER_S = 200
 CUT_FRAMES = 3
@@ -31,8 +31,8 @@ CUT_FRAMES = 3
 class Player:
     """The banks and the keying legs of a worker. ``on_through`` is told of each leg whose token may have moved."""
 
-    def __init__(self, store: NDArray[np.uint8], on_through: Callable[[Leg], None]) -> None:
-        self.banks = tuple(Bank(store, self._next_span) for _ in range(SLOTS))
+    def __init__(self, store: NDArray[np.uint8], on_through: Callable[[Leg], None], ledger: Ledger) -> None:
+        self.banks = tuple(Bank(store, self._next_span, ledger, slot) for slot in range(SLOTS))
         self.send_errors = 0
         self._store = store
         self._on_through = on_through
@@ -42,8 +42,17 @@ class Player:
     def pick_slot(self) -> int:
         """Return the slot with the fewest legs, and count one more in it."""
         slot = self._legs_of_slot.index(min(self._legs_of_slot))
+        return self.take_slot(slot)
+
+    def take_slot(self, slot: int) -> int:
+        """Count one more leg in a slot."""
         self._legs_of_slot[slot] += 1
         return slot
+
+    def begin(self, frames: Sequence[int]) -> None:
+        """Begin, with nobody playing, where another table has got to: so many frames of each slot are done."""
+        for bank, frame in zip(self.banks, frames, strict=True):
+            bank.frame = frame
 
     def frame_of(self, leg: Leg) -> int:
         """Return the number of the leg's frame that was sent last."""
@@ -144,6 +153,7 @@ class Player:
         span = leg.playlist.next_span()
         if leg.playlist.through != through or leg.over:
             self._on_through(leg)
+        leg.touch()
         return span
 
     def _key_frame(self, leg: Leg) -> None:
@@ -165,6 +175,7 @@ class Player:
             leg.sequence = (leg.sequence + 1) & 0xFFFF
             leg.packets += 1
             self._send(leg, leg.remote, step)
+        leg.touch()
 
     def _send(self, leg: Leg, remote: Address, step: Step) -> None:
         if step.event >= 0:

@@ -113,6 +113,28 @@ class Playlist:
         playlist._waiting.extend(waiting)
         return playlist
 
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """Segment, loops of it that have begun, and segments to be through before the token is reported (0: it was, or there is none)."""
+        return self._at, self._loops, self._due
+
+    def programs(self) -> list[Program]:
+        """Return the program that plays, whole, and those that wait: for a successor, see ``resumed``."""
+        return [self._program, *self._waiting]
+
+    @classmethod
+    def resumed(cls, frame_count: int, through: int, programs: Iterable[Sequence[Any]], place: tuple[int, int, int]) -> Playlist:
+        """Return a playlist from ``programs`` and ``place``."""
+        playlist = cls(frame_count)
+        playlist.through = through
+        first, *waiting = [Program(token, tuple((s, f, n) for s, f, n in segments), due) for token, segments, due in programs]
+        playlist._program = first
+        playlist._at, playlist._loops, playlist._due = place
+        if not first.segments and first.report_after:  # there was no room to keep it
+            playlist.through, playlist._due = max(through, first.token), 0
+        playlist._waiting.extend(waiting)
+        return playlist
+
     def _start(self, program: Program) -> None:
         self._program = program
         self._at = self._loops = 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 DRAIN_S = 5.0
 _ANY_PORT_ATTEMPTS = 64
@@ -41,6 +41,12 @@ class PortPool:
                 if error.errno != errno.EADDRINUSE:
                     raise
         raise OSError(errno.EADDRNOTAVAIL, f"no RTP port is free ({len(self._draining)} pairs drain)")
+
+    def go_on(self, last: int, held: Collection[int]) -> None:
+        """Go on where another pool of this range ended: ``last`` was opened last, ``held`` are in use."""
+        if last in self._free:  # those after it have rested longest
+            self._free.rotate(-1 - self._free.index(last))
+        self._free = deque(port for port in self._free if port not in held)
 
     def give_back(self, port: int) -> None:
         """Let a pair drain, then use it again; the sockets are closed by their owner."""

@@ -27,7 +27,10 @@ _SAMPLED = 0x3E
 
 
 class Receiver:
-    """The receiving half of a table. ``on_latched`` and ``on_event`` are told when a leg must be looked at again."""
+    """The receiving half of a table.
+
+    ``on_latched`` and ``on_event`` are told when a leg must be looked at again, ``keep`` when its record has changed.
+    """
 
     def __init__(
         self,
@@ -37,6 +40,7 @@ class Receiver:
         *,
         on_latched: Callable[[Leg], None],
         on_event: Callable[[Leg], None],
+        keep: Callable[[Leg], None],
         unix_s: Callable[[], float],
     ) -> None:
         self.tick = 0
@@ -46,6 +50,7 @@ class Receiver:
         self._report = report
         self._on_latched = on_latched
         self._on_event = on_event
+        self._keep = keep
         self._unix_s = unix_s
 
     def datagram(self, leg: Leg, data: memoryview, size: int, source: Address, at_s: float) -> None:
@@ -68,7 +73,7 @@ class Receiver:
             self._hear_event(leg, data, size)
         relay = leg.relay
         if relay is not None and relay.target.takes_relay:
-            self._forward(relay, data, size)
+            self._forward(leg, relay, data, size)
 
     def control(self, leg: Leg, data: memoryview, size: int, source: Address, *, own_port: bool = False) -> None:
         """Take an RTCP datagram; ``own_port``: it came to the RTCP port, and that is where its sender listens."""
@@ -76,15 +81,19 @@ class Receiver:
             self.counters["rtcp_refused"] += 1
             return
         leg.life = self.tick
-        if own_port:
+        if own_port and leg.rtcp_remote != source:
             leg.rtcp_remote = source
+            self._keep(leg)
         for report in rtcp.parse(data[:size]):
             if isinstance(report, rtcp.RtcpReport):
                 self._take_report(leg, report)
 
     def finish_event(self, leg: Leg) -> None:
         """Report the leg's open digit if no packet of it has come for long."""
-        self._press(leg, leg.digit_receiver.expire(self.tick))
+        pressed = leg.digit_receiver.expire(self.tick)
+        if pressed:
+            self._press(leg, pressed)
+            self._keep(leg)
 
     def _take_other(self, leg: Leg, data: memoryview, size: int, source: Address) -> None:
         """RTCP may be shorter than an RTP header; STUN, keep-alives and noise are counted."""
@@ -116,7 +125,11 @@ class Receiver:
     def _hear_event(self, leg: Leg, data: memoryview, size: int) -> None:
         _, _, _, timestamp, ssrc = HEADER.unpack_from(data)
         start, end = payload_bounds(data, size)
-        self._press(leg, leg.digit_receiver.packet(ssrc, timestamp, data[start:end], self.tick))
+        was_open = leg.digit_receiver.open
+        pressed = leg.digit_receiver.packet(ssrc, timestamp, data[start:end], self.tick)
+        self._press(leg, pressed)
+        if pressed or leg.digit_receiver.open != was_open:
+            self._keep(leg)
         if leg.digit_receiver.open:
             self._on_event(leg)
 
@@ -126,7 +139,7 @@ class Receiver:
             leg.recent_digits = leg.recent_digits[1 - RECENT_DIGITS :] + digit
             self._report(Digit(leg.id, leg.digit_number, digit, duration_ms))
 
-    def _forward(self, relay: Relay, data: memoryview, size: int) -> None:
+    def _forward(self, leg: Leg, relay: Relay, data: memoryview, size: int) -> None:
         target = relay.target
         is_switch = target.row >= 0
         if is_switch:  # music, or the silence of a pause, until this very packet
@@ -135,6 +148,10 @@ class Receiver:
         if relay.rewrite(data, size, self._player.banks[target.slot].frame) and target.remote is not None:
             target.relayed_at = self.tick
             self._send(target, data[:size], target.remote)
+            if relay.rebased:
+                relay.rebased = False
+                leg.touch()
+                target.touch()
             return
         self.counters["not_relayed"] += 1
         if is_switch:

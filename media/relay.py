@@ -19,21 +19,47 @@ if TYPE_CHECKING:
     from waitline.media.leg import Leg
 
 _NONE = -1
+NO_OFFSETS = (_NONE, 0, 0, 1)
+"""Of a relay that has seen no packet."""
 
 
 class Relay:
     """From one leg to its partner."""
 
-    __slots__ = ("_highest", "_probation", "_sequence_offset", "_ssrc", "_table", "_timestamp_offset", "_types", "stale", "target")
+    __slots__ = (
+        "_highest",
+        "_probation",
+        "_sequence_offset",
+        "_ssrc",
+        "_table",
+        "_timestamp_offset",
+        "_types",
+        "rebased",
+        "stale",
+        "target",
+    )
 
     def __init__(self, target: Leg) -> None:
         self.target = target
         self.stale = True
         """The offsets must be taken anew."""
+        self.rebased = False
+        """They were, and nobody has noted it yet."""
         self._types: dict[int, int] = {}
         self._table: dict[int, bytes | None] = {}
         self._ssrc = self._highest = self._probation = _NONE
         self._sequence_offset = self._timestamp_offset = 0
+
+    @property
+    def offsets(self) -> tuple[int, int, int, int]:
+        """The sender's SSRC, what is added to its sequence numbers and timestamps, and 1 where that must be found anew."""
+        return self._ssrc, self._sequence_offset, self._timestamp_offset, int(self.stale)
+
+    def resume(self, offsets: tuple[int, int, int, int]) -> None:
+        """Go on with ``offsets`` of another relay; what was the newest packet is not known, the next is."""
+        self._ssrc, self._sequence_offset, self._timestamp_offset, stale = offsets
+        self.stale = bool(stale)
+        self._highest = _NONE
 
     def map_types(self, source: Leg, table: bytes | None) -> None:
         """Note which payload types go through, as what, and how their payload is translated. Called after each offer and answer."""
@@ -72,12 +98,15 @@ class Relay:
         if ssrc != self._ssrc:
             self._ssrc = ssrc
             self.stale = True
-        elif step == 0 or step >= 0x8000:
-            if not self._is_restart(sequence, step):
+        elif step == 0 or step > MAX_DROPOUT:
+            if self._highest == _NONE:  # resumed: the first packet since
+                pass
+            elif step and step < 0x8000:
+                self.stale = True
+            elif not self._is_restart(sequence, step):
                 return False
-            self.stale = True
-        elif step > MAX_DROPOUT:
-            self.stale = True
+            else:
+                self.stale = True
         self._highest = sequence
         self._probation = _NONE
         return True
@@ -96,3 +125,4 @@ class Relay:
         self._sequence_offset = target.sequence + 1 - sequence
         self._timestamp_offset = target.timestamp + FRAME_SAMPLES * elapsed - timestamp
         self.stale = False
+        self.rebased = True

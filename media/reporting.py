@@ -59,14 +59,14 @@ def leg_state(leg: Leg) -> LegState:
     return LegState(leg.id, leg.port, leg.rtcp_port, mode, peer, leg.claim, leg.playlist.through, leg.digit_number, leg.recent_digits)
 
 
-_PLAIN = ("ssrc", "sequence", "timestamp", "started", "packets", "reported_packets", "codec", "payload_type", "dtmf_type", "direction",
+PLAIN = ("ssrc", "sequence", "timestamp", "started", "packets", "reported_packets", "codec", "payload_type", "dtmf_type", "direction",
           "mux", "received", "digit_number", "recent_digits", "port", "rtcp_port")  # fmt: skip
 
 
 def pack(leg: Leg) -> dict[str, Any]:
     """Return a leg that has left its bank as plain values, for another worker; what it plays goes on where it is."""
     return {
-        **{name: getattr(leg, name) for name in _PLAIN},
+        **{name: getattr(leg, name) for name in PLAIN},
         "remote": leg.remote,
         "rtcp_remote": leg.rtcp_remote,
         "latch": leg.latch.dump(),
@@ -78,7 +78,7 @@ def pack(leg: Leg) -> dict[str, Any]:
 
 def unpack(row: dict[str, Any], leg: Leg) -> None:
     """Put the values of ``pack`` into a new leg; latch and playlist are restored by the table, which knows the time and the store."""
-    for name in _PLAIN:
+    for name in PLAIN:
         setattr(leg, name, row[name])
     leg.remote = tuple(row["remote"]) if row["remote"] else None
     leg.rtcp_remote = tuple(row["rtcp_remote"]) if row["rtcp_remote"] else None

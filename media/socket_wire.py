@@ -8,12 +8,14 @@ does not make ``sendto`` fail, and a late change of its address needs no system 
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
 from typing import NamedTuple
 
 from waitline.media import filter as kernel_filter
 from waitline.media.ports import PortPool
+from waitline.media.vault import Vault
 from waitline.media.wire import Send
 
 
@@ -28,13 +30,16 @@ class Port(NamedTuple):
 class SocketWire:
     """The sockets of all legs (see wire.Wire). The owner polls ``urgent`` and ``lazy`` and looks descriptors up in ``ports``."""
 
-    def __init__(self, pool: PortPool, *, filters: bool) -> None:
+    def __init__(self, pool: PortPool, *, filters: bool, vault: Vault | None = None, inherited: dict[int, list[int]] | None = None) -> None:
         self.urgent = select.epoll()
         self.lazy = select.epoll()
         self.ports: dict[int, Port] = {}
         self.arrived: list[int] = []
         """Descriptors that came with the newest batch of commands."""
         self.filter_errors = 0
+        self.vault = vault or Vault()
+        self._inherited = inherited or {}
+        """Sockets of legs that another worker had"""
         self._pool = pool
         self._filters = filters
         self._rtp: dict[int, socket.socket] = {}
@@ -44,9 +49,11 @@ class SocketWire:
     def open(self, leg: int) -> tuple[int, int]:
         rtp, rtcp = self._pool.open()
         self._add(leg, rtp, rtcp)
+        self.vault.keep(leg, (rtp, rtcp))
         return int(rtp.getsockname()[1]), int(rtcp.getsockname()[1])
 
     def close(self, leg: int) -> None:
+        self.vault.drop(leg)
         for sock in self._forget(leg):
             port = int(sock.getsockname()[1])
             sock.close()
@@ -64,6 +71,7 @@ class SocketWire:
         if sock is not None:
             self._unwatch(sock)
             sock.close()
+            self.vault.share(leg)
 
     def listen(self, leg: int, *, drop_type: int, urgent: bool) -> None:
         sock = self._rtp[leg]
@@ -87,15 +95,33 @@ class SocketWire:
 
     def parted(self, leg: int) -> None:
         """Close our copies of the sockets: they have arrived elsewhere, or nobody wants them."""
+        self.vault.part(leg)
         for sock in self._parting.pop(leg, []):
             sock.close()
 
     def adopt(self, leg: int, port: int, rtcp_port: int) -> None:
-        if not self.arrived:
+        arrived, self.arrived = self.arrived, []
+        self._take(leg, arrived or self._inherited.pop(leg, []))
+        self.vault.keep(leg, [sockets[leg] for sockets in (self._rtp, self._rtcp)])
+
+    def resume(self, leg: int) -> None:
+        self._take(leg, self._inherited.pop(leg, []))
+
+    def disinherit(self) -> None:
+        """Close what was inherited and is nobody's: of a leg that was being closed, or moved."""
+        for leg, descriptors in self._inherited.items():
+            self.vault.drop(leg)
+            for descriptor in descriptors:
+                os.close(descriptor)
+        self._inherited = {}
+
+    def _take(self, leg: int, descriptors: list[int]) -> None:
+        if not descriptors:
             raise OSError("the sockets of the leg did not arrive")
-        rtp, *rest = [socket.socket(fileno=descriptor) for descriptor in self.arrived]
-        self.arrived = []
+        rtp, *rest = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        rtp.setblocking(False)
         rtcp = rest[0] if rest else rtp.dup()  # it was closed when RTCP moved to the RTP port, as it will be here
+        rtcp.setblocking(False)
         self._add(leg, rtp, rtcp)
 
     def _add(self, leg: int, rtp: socket.socket, rtcp: socket.socket) -> None:

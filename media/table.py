@@ -24,7 +24,9 @@ from numpy.typing import NDArray
 
 from waitline.media import g711, messages
 from waitline.media.dtmf import SILENT_TICKS, DigitSender
+from waitline.media.keeping import keep, step_forward
 from waitline.media.latch import Latch, usable
+from waitline.media.ledger import Entry, Ledger
 from waitline.media.leg import NEVER, Leg
 from waitline.media.messages import Command, Report
 from waitline.media.player import TICKS_PER_S, Player
@@ -32,6 +34,7 @@ from waitline.media.playlist import Playlist, Program, Span
 from waitline.media.receiver import Receiver
 from waitline.media.relay import Relay
 from waitline.media.reporting import build_rtcp, leg_state, leg_stats, pack, unpack
+from waitline.media.resumption import Resumption
 from waitline.media.rtp import Address
 from waitline.media.wire import Wire
 
@@ -56,21 +59,29 @@ class LegTable:
         unix_s: Callable[[], float],
         cname: str = "waitline",
         quiet_s: int = QUIET_S,
+        ledger: Ledger | None = None,
     ) -> None:
         self.now = -1
         """The tick that was done last."""
         self.legs: dict[int, Leg] = {}
-        self.player = Player(store, self._on_through)
-        self.receiver = Receiver(self.player, wire, report, on_latched=self._on_latched, on_event=self._on_event, unix_s=unix_s)
+        self.ledger = Ledger.in_memory() if ledger is None else ledger
+        self.player = Player(store, self._on_through, self.ledger)
+        self.receiver = Receiver(
+            self.player, wire, report, on_latched=self._on_latched, on_event=self._on_event, keep=self._keep, unix_s=unix_s
+        )
         self.counters = self.receiver.counters
         self.cname = cname
         self.quiet_ticks = quiet_s * TICKS_PER_S
-        self._frame_count = store.shape[1]
+        self.frame_count = store.shape[1]
         self._wire = wire
         self._report = report
         self._random = random
         self._unix_s = unix_s
         self._epoch = 0
+        self._changed: dict[int, Leg] = {}
+        """Legs whose record is to be written when the command or tick is done"""
+        self._parting: dict[int, Entry] = {}
+        """Of legs that were handed over and have not arrived yet"""
         self._timers: list[tuple[int, int]] = []
         self._handlers: dict[type, Callable[[Any], None]] = {
             messages.OpenLeg: self._open,
@@ -95,10 +106,12 @@ class LegTable:
         if command.epoch < self._epoch:
             self.counters["stale_epoch"] += 1
             return
-        self._epoch = command.epoch
+        if command.epoch > self._epoch:
+            self._epoch = self.ledger.epoch = command.epoch
         handler = self._handlers.get(type(command))
         if handler is not None:
             handler(command)
+            self._keep_changed()
 
     def datagram(self, leg: int, data: memoryview, size: int, source: Address, at_s: float) -> None:
         """Take a datagram of a leg's RTP port, in a buffer that may be written to."""
@@ -112,6 +125,48 @@ class LegTable:
         if found is not None:
             self.receiver.control(found, data, size, source, own_port=True)
 
+    # --- what another worker left
+
+    def resume(self, left: Ledger) -> None:
+        """Go on with the legs of another table, whose sockets the wire has: as they were at its last tick, which is now."""
+        if self.legs:
+            raise ValueError("a table that has legs cannot take on another's")
+        self._epoch = self.ledger.epoch = left.epoch
+        Resumption(self, left, self._wire, self._report).run()
+        self._keep_changed()
+
+    def abandon(self, number: int) -> None:
+        """Forget a leg that could not be made again."""
+        leg = self.legs.pop(number, None)
+        self._changed.pop(number, None)
+        if leg is not None:
+            leg.entry.clear()
+
+    def start_again(self, tick: int) -> None:
+        """Be at a tick at which nothing has happened here yet."""
+        self._set_now(tick)
+
+    def join_again(self, leg: Leg, peer: Leg, offsets: tuple[int, int, int, int]) -> None:
+        """Relay from a leg to its partner as another table did."""
+        leg.peer, leg.relay = peer, Relay(peer)
+        leg.relayed_at = self.now
+        _map_relay(leg, leg.relay)
+        leg.relay.resume(offsets)
+
+    def send_again(self, leg: Leg, *, was_in_bank: bool) -> None:
+        """Let a leg that was started send on: what it plays, its digits, or what its partner says."""
+        if leg.digit_sender is not None:
+            self.player.key(leg)
+        elif was_in_bank or leg.peer is None:
+            self.player.enter(leg)
+        else:
+            step_forward(leg, self.player.frame_of(leg))
+        if leg.peer is not None:
+            self._arm(leg, self.now + PAUSE_TICKS)
+        self._expect_life(leg)
+        leg.rtcp_due = self.now + self._random.randint(*RTCP_TICKS)
+        self._arm(leg, leg.rtcp_due)
+
     # --- time
 
     def tick(self, tick: int) -> None:
@@ -120,6 +175,8 @@ class LegTable:
         self.player.tick(tick)
         if self._timers and self._timers[0][0] <= tick:
             self._expire()
+        if self._changed:
+            self._keep_changed()
 
     def advance(self, tick: int) -> None:
         """Be at tick ``tick`` as if each before it had been done and nobody had listened. Go no further than ``next_event``."""
@@ -127,12 +184,14 @@ class LegTable:
             self.player.advance(self.now, tick)
             self._set_now(tick)
             self._expire()
+            self._keep_changed()
 
     def skip(self, tick: int) -> None:
         """Be at tick ``tick``, leaving out the packets until then: they are too late to be of use."""
         self.counters["skips"] += 1
         self.counters["skipped_packets"] += self.player.skip(self.now, tick)
         self._set_now(tick)
+        self._keep_changed()
 
     def next_event(self, heard: Callable[[Address], bool]) -> int | None:
         """Return the next tick that must be done and not advanced over: ``heard`` tells whether somebody listens at an address."""
@@ -150,26 +209,39 @@ class LegTable:
         leg = self.legs.get(command.leg)
         if leg is None:
             try:
-                leg = self._add(command.leg, self._wire.open(command.leg), command.ssrc, command.sequence, command.timestamp)
+                leg = self._opened(command)
             except OSError as error:
                 self._report(messages.OpenFailed(command.leg, str(error)))
                 return
         self._report(messages.Opened(leg.id, leg.port, leg.rtcp_port))
 
-    def _add(self, number: int, ports: tuple[int, int], ssrc: int, sequence: int, timestamp: int) -> Leg:
+    def _opened(self, command: messages.OpenLeg) -> Leg:
+        entry = self.ledger.take()
+        try:
+            ports = self._wire.open(command.leg)
+        except OSError:
+            entry.clear()
+            raise
+        self.ledger.last_port = ports[0]
+        slot = self.player.pick_slot()
+        return self.add(command.leg, ports, slot, entry, ssrc=command.ssrc, sequence=command.sequence, timestamp=command.timestamp)
+
+    def add(self, number: int, ports: tuple[int, int], slot: int, entry: Entry, *, ssrc: int, sequence: int = 0, timestamp: int = 0) -> Leg:
+        """Put a new leg into the table; its sockets are there."""
         wire = self._wire
         leg = Leg(
             number,
-            self.player.pick_slot(),
+            slot,
+            entry,
             ssrc=ssrc,
             sequence=sequence,
             timestamp=timestamp,
-            playlist=Playlist(self._frame_count),
+            playlist=Playlist(self.frame_count),
             send=wire.sender(number),
             rtcp_send=wire.rtcp_sender(number),
         )
         leg.port, leg.rtcp_port = ports
-        self.legs[number] = leg
+        self.legs[number] = self._changed[number] = leg
         return leg
 
     def _set_media(self, command: messages.SetMedia) -> None:
@@ -184,7 +256,7 @@ class LegTable:
         if leg.row >= 0:
             self._show_bank(leg, *old)
         self._map_types(leg)
-        self._review(leg)
+        self.review(leg)
         if leg.is_expecting and not was_expecting:
             self._expect_life(leg)
 
@@ -218,15 +290,16 @@ class LegTable:
         if leg.digit_sender is not None:
             self._key(leg)
         self.player.enter(leg)
-        self._review(leg)
+        self.review(leg)
         self._expect_life(leg)
         leg.rtcp_due = self.now + self._random.randint(*RTCP_TICKS)
         self._arm(leg, leg.rtcp_due)
 
     def _play(self, command: messages.Play) -> None:
         leg = self.legs.get(command.leg)
-        if leg is None:
+        if leg is None or 0 < command.token <= leg.newest_token:  # obeyed already, by a worker that did not live to say so
             return
+        leg.newest_token = command.token
         leg.resume = None
         if leg.digit_sender is not None:
             leg.digit_sender.cut()
@@ -236,7 +309,11 @@ class LegTable:
 
     def _play_next(self, command: messages.PlayNext) -> None:
         leg = self.legs.get(command.leg)
-        if leg is not None and leg.playlist.play_next(Program(command.token, command.segments, command.report_after)):
+        if leg is None or 0 < command.token <= leg.newest_token:
+            return
+        leg.newest_token = command.token
+        self._changed[leg.id] = leg
+        if leg.playlist.play_next(Program(command.token, command.segments, command.report_after)):
             leg.resume = None
             leg.over = leg.peer is not None and not leg.playlist.is_out
             self._switch(leg)
@@ -248,18 +325,18 @@ class LegTable:
         elif leg.peer is None or leg.over:
             self.player.enter(leg)
         self._on_through(leg)  # a program without segments is through already
-        self._review(leg)
+        self.review(leg)
 
     def _send_digits(self, command: messages.SendDigits) -> None:
         leg = self.legs.get(command.leg)
-        if leg is None:
+        if leg is None or 0 < command.token <= leg.newest_token:
             return
-        leg.digit_token = command.token
+        leg.newest_token = leg.digit_token = command.token
         was_keying = leg.digit_sender is not None
         leg.digit_sender = DigitSender(command.digits)
         if leg.started and not was_keying:  # else they wait for the start: the peer would miss them
             self._key(leg)
-        self._review(leg)
+        self.review(leg)
 
     def _key(self, leg: Leg) -> None:
         """Begin to send the leg's digits; they are through at once where the peer takes no events."""
@@ -282,6 +359,7 @@ class LegTable:
             self._join(leg, peer)
             self._join(peer, leg)
         leg.claim = peer.claim = command.claim
+        self._changed |= {leg.id: leg, peer.id: peer}
         self._report(messages.Bridged(leg.id, peer.id, command.claim))
 
     def _join(self, leg: Leg, peer: Leg) -> None:
@@ -291,15 +369,14 @@ class LegTable:
         leg.relayed_at = self.now
         self._map_types(leg)
         self.player.cut(leg)
-        self._review(leg)
+        self.review(leg)
         self._arm(leg, self.now + PAUSE_TICKS)
 
     def _map_types(self, leg: Leg) -> None:
         """Bring both directions of a bridge up to what was agreed."""
         for source in (leg, leg.peer):
             if source is not None and source.relay is not None:
-                target = source.relay.target
-                source.relay.map_types(source, g711.translation(g711.CODECS[source.codec], g711.CODECS[target.codec]))
+                _map_relay(source, source.relay)
 
     def _unbridge(self, command: messages.Unbridge) -> None:
         leg = self.legs.get(command.leg)
@@ -326,11 +403,13 @@ class LegTable:
         if leg.started:
             self._send_rtcp(leg, bye=True)
         self._remove(leg)
+        leg.entry.clear()
         self._wire.close(leg.id)
 
     def _remove(self, leg: Leg) -> None:
         self.player.forget(leg)
         del self.legs[leg.id]
+        self._changed.pop(leg.id, None)
 
     def _hand_over(self, command: messages.HandOver) -> None:
         leg = self.legs.get(command.leg)
@@ -340,24 +419,42 @@ class LegTable:
         if leg.digit_sender is not None:
             leg.playlist.through = max(leg.playlist.through, leg.digit_token)
         self.player.key(leg)  # out of the bank, with what it plays remembered
+        self._keep(leg)  # whoever dies before it is on its way has it still
+        self._parting[leg.id] = leg.entry
         self._remove(leg)
         self._wire.release(leg.id)
         self._report(messages.HandedOver(leg.id, pack(leg)))
 
+    def parted(self, leg: int) -> None:
+        """Forget a leg that was handed over, for good: it is on its way."""
+        entry = self._parting.pop(leg, None)
+        if entry is not None:
+            entry.clear()
+
     def _take_over(self, command: messages.TakeOver) -> None:
-        row = command.row
-        try:
-            self._wire.adopt(command.leg, row["port"], row["rtcp_port"])
-        except OSError as error:
-            self._report(messages.OpenFailed(command.leg, str(error)))
-            return
-        leg = self._add(command.leg, (row["port"], row["rtcp_port"]), row["ssrc"], 0, 0)
-        unpack(row, leg)
-        self._restore(leg, row)
+        leg = self.legs.get(command.leg)
+        if leg is None:
+            try:
+                leg = self._taken_over(command)
+            except OSError as error:
+                self._report(messages.OpenFailed(command.leg, str(error)))
+                return
         self._report(messages.Opened(leg.id, leg.port, leg.rtcp_port))
 
+    def _taken_over(self, command: messages.TakeOver) -> Leg:
+        row, entry = command.row, self.ledger.take()
+        try:
+            self._wire.adopt(command.leg, row["port"], row["rtcp_port"])
+        except OSError:
+            entry.clear()
+            raise
+        leg = self.add(command.leg, (row["port"], row["rtcp_port"]), self.player.pick_slot(), entry, ssrc=row["ssrc"])
+        unpack(row, leg)
+        self._restore(leg, row)
+        return leg
+
     def _restore(self, leg: Leg, row: dict[str, Any]) -> None:
-        leg.playlist = Playlist.restored(self._frame_count, row["through"], row["programs"])
+        leg.playlist = Playlist.restored(self.frame_count, row["through"], row["programs"])
         leg.resume = Span(*row["resume"]) if row["resume"] else None
         leg.latch = Latch.restored(row["latch"], self.now + LATCH_WINDOW_S * TICKS_PER_S)
         if leg.mux:
@@ -366,7 +463,7 @@ class LegTable:
         if leg.started:
             leg.started = False
             self._start(leg)
-        self._review(leg)
+        self.review(leg)
 
     def _dump(self, _command: messages.Dump) -> None:
         for leg in self.legs.values():
@@ -394,8 +491,9 @@ class LegTable:
 
     # --- what follows from what
 
-    def _review(self, leg: Leg) -> None:
+    def review(self, leg: Leg) -> None:
         """Bring what is derived up to date: may packets be relayed to the leg, and how does its socket listen."""
+        self._changed[leg.id] = leg
         leg.takes_relay = leg.peer is not None and leg.is_sending and leg.digit_sender is None and not leg.over
         is_locked = leg.latch.source is not None
         drop_type = leg.payload_type if is_locked and leg.peer is None else -1
@@ -411,16 +509,27 @@ class LegTable:
             self._report(messages.ClipEnded(leg.id, leg.playlist.through))
         if leg.over and leg.playlist.is_out:
             leg.over = False
-        self._review(leg)
+        self.review(leg)
 
     def _on_latched(self, leg: Leg) -> None:
         self._start(leg)
         if leg.row >= 0:
             self.player.banks[leg.slot].address(leg)
-        self._review(leg)
+        self.review(leg)
+        self._keep_changed()
 
     def _on_event(self, leg: Leg) -> None:
         self._arm(leg, self.now + SILENT_TICKS)
+
+    def _keep(self, leg: Leg) -> None:
+        """Write the leg's record."""
+        self._changed.pop(leg.id, None)
+        keep(leg)
+
+    def _keep_changed(self) -> None:
+        for leg in self._changed.values():
+            keep(leg)
+        self._changed.clear()
 
     def _expect_life(self, leg: Leg) -> None:
         leg.life = self.now
@@ -465,6 +574,7 @@ class LegTable:
             return NEVER
         if leg.row < 0 and self.now - leg.relayed_at >= PAUSE_TICKS:
             self.player.enter(leg)
+        leg.touch()  # what is relayed to it is counted in packets, and noted here: a row of a bank is always
         return max(leg.relayed_at, self.now) + PAUSE_TICKS
 
     def _check_event(self, leg: Leg) -> int:
@@ -480,3 +590,7 @@ class LegTable:
             leg.rtcp_send(packet, remote)
         except OSError:
             self.counters["send_errors"] += 1
+
+
+def _map_relay(source: Leg, relay: Relay) -> None:
+    relay.map_types(source, g711.translation(g711.CODECS[source.codec], g711.CODECS[relay.target.codec]))

@@ -27,15 +27,18 @@ class _TimerSpec(ctypes.Structure):
 
 
 class Ticker:
-    """A timerfd in ``fd``, readable at each tick from ``start`` on; ``now`` must read CLOCK_MONOTONIC."""
+    """A timerfd in ``fd``, readable at each tick from ``start`` on; ``now`` must read CLOCK_MONOTONIC.
 
-    def __init__(self, now: Callable[[], float]) -> None:
-        self.start = now()
+    ``start``: when tick 0 was, of a ticker in another process; None: now.
+    """
+
+    def __init__(self, now: Callable[[], float], start: float | None = None) -> None:
+        self.start = now() if start is None else start
         self._now = now
         self._libc = ctypes.CDLL(None, use_errno=True)
         self.fd = self._checked(self._libc.timerfd_create(_CLOCK_MONOTONIC, _TFD_NONBLOCK | _TFD_CLOEXEC))
         self.resting = False
-        self._set(self.start + TICK_S)
+        self._set(self.start + (self.newest() + 1) * TICK_S)
 
     def due(self) -> int:
         """Acknowledge the timer; return the number of the newest tick that is due (0 at the start)."""
@@ -43,7 +46,7 @@ class Ticker:
             os.read(self.fd, 8)
         except BlockingIOError:
             return -1
-        return self._newest()
+        return self.newest()
 
     def at(self, tick: int) -> float:
         """Return the moment a tick is due, monotonic seconds."""
@@ -57,11 +60,12 @@ class Ticker:
     def resume(self) -> int:
         """Ring again from the next tick on; return the number of the newest."""
         self.resting = False
-        newest = self._newest()
+        newest = self.newest()
         self._set(self.at(newest + 1))
         return newest
 
-    def _newest(self) -> int:
+    def newest(self) -> int:
+        """Return the number of the newest tick."""
         return int((self._now() - self.start) / TICK_S + 1e-6)
 
     def _set(self, first_s: float) -> None:

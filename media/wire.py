@@ -48,3 +48,7 @@ class Wire(Protocol):
     def adopt(self, leg: int, port: int, rtcp_port: int) -> None:
         """Take the sockets that came with a TakeOver as this leg's; OSError when there are none."""
         ...
+
+    def resume(self, leg: int) -> None:
+        """Go on with the sockets that a worker before this one had for the leg; OSError where there are none."""
+        ...

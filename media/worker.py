@@ -29,6 +29,7 @@ import resource
 import select
 import signal
 import socket
+import struct
 import sys
 from collections.abc import Sequence
 
@@ -38,14 +39,16 @@ from numpy.typing import NDArray
 from waitline.clock import Clock, SystemClock
 from waitline.media import filter as kernel_filter
 from waitline.media.frame_store import map_frames
+from waitline.media.ledger import MAX_ATTEMPTS, SLOTS, Ledger
 from waitline.media.messages import Command, Configure, HandedOver, Report, decode, encode
 from waitline.media.outbox import Outbox
-from waitline.media.player import SLOTS, TICKS_PER_S
+from waitline.media.player import TICKS_PER_S
 from waitline.media.ports import PortPool
 from waitline.media.rtp import MAX_DATAGRAM_BYTES
 from waitline.media.socket_wire import Port, SocketWire
 from waitline.media.table import LegTable
 from waitline.media.ticker import Ticker
+from waitline.media.vault import Estate, Vault
 
 MAX_LATE_TICKS = 3 * SLOTS
 """Three frames: later packets are not sent."""
@@ -54,6 +57,10 @@ NICENESS = -15
 REST_TICKS = TICKS_PER_S
 """Not at once: setting the timer for each of many short calls costs more than a second of ticks."""
 _LINK_BYTES = 1 << 18
+EXIT_LEFT = 75
+"""Another worker takes over."""
+EXIT_CANNOT = 65
+"""What another left cannot be gone on with."""
 _MAX_DESCRIPTORS = 4
 _LAZY_EVENTS = 128
 _LAZY_ROUNDS = 8
@@ -64,10 +71,24 @@ class Worker:
     """One media worker. ``run`` returns when the lifeline is cut."""
 
     def __init__(
-        self, link: socket.socket, lifeline: int, store: NDArray[np.uint8], configure: Configure, *, clock: Clock, filters: bool
+        self,
+        link: socket.socket,
+        lifeline: int,
+        store: NDArray[np.uint8],
+        configure: Configure,
+        *,
+        clock: Clock,
+        filters: bool,
+        vault: Vault | None = None,
+        ledger: Ledger | None = None,
+        left: Ledger | None = None,
+        sockets: dict[int, list[int]] | None = None,
     ) -> None:
-        pool = PortPool(configure.host, configure.first_port, configure.last_port, now=clock.now)
-        self.wire = SocketWire(pool, filters=filters)
+        self._pool = PortPool(configure.host, configure.first_port, configure.last_port, now=clock.now)
+        self._vault = vault or Vault()
+        self.wire = SocketWire(self._pool, filters=filters, vault=vault, inherited=sockets)
+        self.ledger = ledger or Ledger.in_memory()
+        self.ledger.configured = list(configure)
         self.outbox = Outbox()
         self.table = LegTable(
             store,
@@ -77,25 +98,82 @@ class Worker:
             unix_s=lambda: clock.utc().timestamp(),
             cname=configure.cname,
             quiet_s=configure.quiet_s,
+            ledger=self.ledger,
         )
         self._clock = clock
         self._link: socket.socket | None = link
+        self._in_hand = False
+        """The ledger holds a batch that is not done with"""
+        self._is_leaving = False
         self._lifeline = lifeline
-        self._ticker = Ticker(clock.now)
-        self._busy_at = 0
+        self._ticker = Ticker(clock.now, left.start_s if left is not None else None)
+        self.ledger.start_s = self._ticker.start
+        self._busy_at = self._ticker.newest()
+        self._left = left
         self._buffer = memoryview(bytearray(MAX_DATAGRAM_BYTES))
-        for descriptor in (link.fileno(), lifeline, self._ticker.fd):
-            self.wire.urgent.register(descriptor, select.EPOLLIN)
+        for descriptor in (link.fileno(), lifeline, self._ticker.fd, self._vault.fileno()):
+            if descriptor >= 0:
+                self.wire.urgent.register(descriptor, select.EPOLLIN)
 
-    def run(self, commands: Sequence[Command] = ()) -> None:
-        """Obey the first commands, then serve until the lifeline is cut."""
+    def run(self, commands: Sequence[Command] = ()) -> bool:
+        """Obey the first commands, then serve until the lifeline is cut (False) or another worker takes over (True)."""
+        batch = b"" if self._left is None else self._succeed(self._left)
+        if batch or commands:
+            self._in_hand = True
+        if self.ledger.fd >= 0:
+            self._vault.table(self.ledger.fd)
+        if batch:
+            self._command(batch)
+            self.ledger.attempts = 0
+        self.wire.disinherit()
         for command in commands:
             self.table.command(command)
-        self._flush()
+        self._told()
         poll = self.wire.urgent.poll
         while self._turn(poll()):
-            if self.outbox:
-                self._flush()
+            if self.outbox or self._in_hand:
+                self._told()
+        return self._is_leaving
+
+    def _succeed(self, left: Ledger) -> bytes:
+        """Go on with the legs of a worker that died; returns the batch that it had in hand, which is in ours now.
+
+        Nothing has been read or said when this returns: should we die meanwhile, another finds what we found.
+        """
+        self._left = None
+        self.table.resume(left)
+        held = {port for leg in self.table.legs.values() for port in (leg.port, leg.rtcp_port)}
+        self._pool.go_on(left.last_port, held)
+        self.ledger.last_port = left.last_port
+        self._hear_relayed()
+        died, now = self.table.now, max(self.table.now, self._ticker.newest())
+        self.table.skip(now)
+        gap_ms, lost = (now - died) * 1000 // TICKS_PER_S, self.table.counters["legs_not_resumed"]
+        _log(f"takes the place of another: {len(self.table.legs)} legs go on after {gap_ms} ms, {lost} are lost")
+        batch, attempts = left.left_in_hand(), left.attempts + 1
+        if not batch or attempts >= MAX_ATTEMPTS:
+            return b""
+        self.ledger.take_in_hand(batch, attempts)
+        return batch
+
+    def _hear_relayed(self) -> None:
+        """Hear what came to relayed legs meanwhile, and send none of it on: late packets would all come at once."""
+        relayed = [leg for leg in self.table.legs.values() if leg.is_urgent]
+        for leg in relayed:
+            leg.takes_relay = False
+        at_s = self._clock.now()
+        for port in [port for port in self.wire.ports.values() if self.table.legs[port.leg].is_urgent]:
+            while self._read(port, at_s):
+                pass
+        for leg in relayed:
+            self.table.review(leg)
+
+    def _told(self) -> None:
+        """Report, and let go of the batch in hand when all that came of it is told."""
+        self._flush()
+        if self._in_hand and not self.outbox:
+            self._in_hand = False
+            self.ledger.obeyed()
 
     def _turn(self, events: list[tuple[int, int]]) -> bool:
         """Handle what woke us; False when the parent is gone."""
@@ -109,6 +187,10 @@ class Worker:
                 self._tick()
             elif descriptor == self._lifeline:
                 return False
+            elif descriptor == self._vault.fileno():
+                if self._vault.is_told_to_leave():
+                    self._is_leaving = True
+                    return False
             else:
                 self._obey()
         return True
@@ -124,6 +206,7 @@ class Worker:
         for tick in range(self.table.now + 1, due + 1):
             self.table.tick(tick)
         self._read_lazy()
+        self._vault.flush()
         if self.table.legs:
             self._busy_at = self.table.now
         elif self.table.now - self._busy_at >= REST_TICKS:
@@ -150,35 +233,37 @@ class Worker:
             if at_s >= until_s:
                 return
 
-    def _read(self, port: Port, at_s: float) -> None:
-        """Take one datagram; if there are more, epoll says so again. What one peer sends can so not starve the rest."""
+    def _read(self, port: Port, at_s: float) -> bool:
+        """Take one datagram, if there is one; if there are more, epoll says so again. What one peer sends can so not starve the rest."""
         try:
             size, source = port.sock.recvfrom_into(self._buffer)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             self.table.counters["receive_errors"] += 1
-            return
+            return False
         if port.is_rtcp:
             self.table.control_datagram(port.leg, self._buffer, size, source)
         else:
             self.table.datagram(port.leg, self._buffer, size, source, at_s)
+        return True
 
     def _obey(self) -> None:
         """Read one batch of commands."""
         if self._link is None:
             return
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._link, _LINK_BYTES, _MAX_DESCRIPTORS)
+            size, descriptors = _receive_into(self._link, self.ledger.in_hand)
         except BlockingIOError:
             return
         except OSError:
-            data, descriptors = b"", []
-        if not data:
+            size, descriptors = 0, []
+        if not size:
             self._lose_link(self._link)
             return
+        self._in_hand = True
         self.wire.arrived = descriptors
-        self._command(data)
+        self._command(bytes(self.ledger.in_hand[:size]))
         for descriptor in self.wire.arrived:
             os.close(descriptor)
         self.wire.arrived = []
@@ -211,6 +296,7 @@ class Worker:
             self.outbox.sent(batch)
             for report in batch:
                 if isinstance(report, HandedOver):
+                    self.table.parted(report.leg)
                     self.wire.parted(report.leg)
 
     def _next_batch(self) -> tuple[list[Report], list[int]]:
@@ -228,18 +314,31 @@ class Worker:
         self._link = None
 
 
-def await_configure(link: socket.socket, lifeline: int) -> tuple[Configure, list[Command]] | None:
+def _receive_into(link: socket.socket, buffer: memoryview) -> tuple[int, list[int]]:
+    """Receive one message in place; return its size and the descriptors that came with it."""
+    size, ancillary, _, _ = link.recvmsg_into([buffer], socket.CMSG_SPACE(_MAX_DESCRIPTORS * 4))
+    descriptors: list[int] = []
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            descriptors += struct.unpack(f"{len(data) // 4}i", data[: len(data) // 4 * 4])
+    return size, descriptors
+
+
+def await_configure(link: socket.socket, lifeline: int, ledger: Ledger) -> tuple[Configure, list[Command]] | None:
     """Wait for control's first batch: Configure, and what it says already besides; None if the parent or control goes first."""
     poll = select.poll()
     for descriptor in (link.fileno(), lifeline):
         poll.register(descriptor, select.POLLIN)
     poll.poll()
     with contextlib.suppress(BlockingIOError):
-        data = link.recv(_LINK_BYTES)
-        commands = [message for message in decode(data) if isinstance(message, Command)] if data else []
-        if commands and isinstance(commands[0], Configure):
-            return commands[0], commands[1:]
+        size, _ = _receive_into(link, ledger.in_hand)
+        return _first_words(bytes(ledger.in_hand[:size])) if size else None
     return None
+
+
+def _first_words(batch: bytes) -> tuple[Configure, list[Command]] | None:
+    commands = [message for message in decode(batch) if isinstance(message, Command)]
+    return (commands[0], commands[1:]) if commands and isinstance(commands[0], Configure) else None
 
 
 def prioritise(cores: int) -> str:
@@ -277,29 +376,63 @@ def _log(text: str) -> None:
     print(json.dumps({"event": text, "process": "media worker", "pid": os.getpid()}), file=sys.stderr, flush=True)  # noqa: T201
 
 
-def main(argv: Sequence[str]) -> None:
-    """Run a worker until its parent is gone."""
+def main(argv: Sequence[str]) -> int:
+    """Run a worker until its parent is gone, or until another takes over; returns the exit code."""
     parser = argparse.ArgumentParser(prog="media_worker")
     for name in ("index", "link", "lifeline", "frames"):
         parser.add_argument(f"--{name}", type=int, required=True)
+    parser.add_argument("--vault", type=int, default=-1, help="the link to who keeps sockets and table")
+    parser.add_argument("--succeed", action="store_true", help="take the place of another, whose table and sockets come by the vault")
     options = parser.parse_args(argv)
     _prepare()
     link = socket.socket(fileno=options.link)
     link.setblocking(False)
     store = map_frames(options.frames)
-    first = await_configure(link, options.lifeline)
-    if first is None:
-        return
-    configure, commands = first
+    vault = Vault(socket.socket(fileno=options.vault)) if options.vault >= 0 else Vault()
     filters = kernel_filter.works()
-    worker = Worker(link, options.lifeline, store, configure, clock=SystemClock(), filters=filters)
+    priority = prioritise(usable_cores())
+    try:
+        estate = vault.inherit() if options.succeed else Estate(-1, {})
+        left = Ledger.found(estate.table) if estate.table >= 0 else None
+    except (EOFError, ValueError) as error:
+        _log(f"worker {options.index} cannot go on for another: {error}")
+        return EXIT_CANNOT
+    ledger = Ledger.new()
+    if left is None:
+        vault.table(ledger.fd)
+    first = _configured(left) or await_configure(link, options.lifeline, ledger)
+    if first is None:
+        return 0
+    worker = Worker(
+        link,
+        options.lifeline,
+        store,
+        first[0],
+        clock=SystemClock(),
+        filters=filters,
+        vault=vault,
+        ledger=ledger,
+        left=left,
+        sockets=estate.legs,
+    )
+    configure = first[0]
     ports = f"ports {configure.first_port}-{configure.last_port}"
-    _log(f"worker {options.index}: {prioritise(usable_cores())}, kernel filter {'on' if filters else 'not available'}, {ports}")
+    _log(f"worker {options.index}: {priority}, kernel filter {'on' if filters else 'not available'}, {ports}")
     gc.collect()
     gc.freeze()
     gc.disable()
-    worker.run(commands)
+    return EXIT_LEFT if worker.run(first[1]) else 0
+
+
+def _configured(left: Ledger | None) -> tuple[Configure, list[Command]] | None:
+    """Return what control told a worker that died; where it had only just read it, it is in hand and comes again."""
+    if left is None:
+        return None
+    if (values := left.configured) is not None:
+        return Configure(*values), []
+    first = _first_words(left.left_in_hand() or b"[]")
+    return None if first is None else (first[0], [])
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -5,7 +5,7 @@ at a steady rate and agents go on taking them, some callers give up; and at rand
 with SIGKILL or replaced by ``waitline upgrade``. A fifth of the kills does not wait until a standby is there. In some of the gaps keys are
 pressed.
 
-Phase two kills media workers, with the line filled up again before each, and tells what became of the calls.
+Phase two kills media workers, with the line filled up again before each: their calls go on, and new ones are answered.
 
 Nothing is judged here: ``verdict`` does, by what the phones, the tenant and REST have seen.
 """

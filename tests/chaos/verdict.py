@@ -59,6 +59,8 @@ def counts(found: Findings) -> list[Count]:
         Count(name="callbacks doubled under another token", found=list(_doubled_events(found.requests))),
         Count(name="callbacks repeated under the same token", found=_repeated_tokens(found.requests), goal=None),
         Count(name="keys lost, doubled or changed in a Gather", found=list(_keys(found))),
+        Count(name="calls lost to a media worker's death", found=list(_lost_with_media(found))),
+        Count(name="new calls refused after a media worker's death", found=list(_refused_after_media(found))),
     ]
 
 
@@ -267,6 +269,25 @@ def _spread(name: str, seconds: list[float], unit: str, *, goal: str = "") -> Fi
 # --- media
 
 
+def _lost_with_media(found: Findings) -> Iterator[str]:
+    """Those who were up before a death and were hung up on, or hear nothing."""
+    for number, round_ in enumerate(found.media, 1):
+        for call in round_["calls"]:
+            if call["name"] in round_["new"] or call["hung_up_at"]:
+                continue
+            if call["ended_at"]:
+                yield f"{call['name']} (death {number})"
+            elif call["last_packet_at"] <= round_["until"] - SILENT_S:
+                yield f"{call['name']} is silent (death {number})"
+
+
+def _refused_after_media(found: Findings) -> Iterator[str]:
+    for number, round_ in enumerate(found.media, 1):
+        for call in round_["calls"]:
+            if call["name"] in round_["new"] and call["refused"]:
+                yield f"{call['name']} (death {number})"
+
+
 def media(found: Findings) -> list[Figure]:
     """Return what became of the calls of dead media workers."""
     lines = []
@@ -278,11 +299,12 @@ def media(found: Findings) -> list[Figure]:
         new = [call for call in round_["calls"] if call["name"] in round_["new"]]
         again = min((call["answered_at"] - round_["at"] for call in new if call["answered_at"]), default=float("inf"))
         refused = sum(1 for call in new if call["refused"])
+        gap = max((size for call in calls for at, size in call["gaps"] if at > round_["at"]), default=0.0)
         text = (
-            f"of {round_['before']} calls {on} go on, {ended} were ended by BYE, {silent} are silent; "
-            f"new calls: {refused} refused, answered again after {again:.2f} s"
+            f"of {round_['before']} calls {on} go on, {ended} were ended by BYE, {silent} are silent; longest gap {1000 * gap:.0f} ms; "
+            f"new calls: {refused} refused, answered after {again:.2f} s"
         )
-        lines.append(Figure(name=f"death {number} of a media worker", measured=text, method=""))
+        lines.append(Figure(name=f"death {number} of a media worker", goal="0 lost, ≤ 1 s", measured=text, method=""))
     return lines
 
 

@@ -92,6 +92,10 @@ class BenchWire:
         if self.refuse:
             raise OSError("the sockets of the leg did not arrive")
 
+    def resume(self, leg):
+        if self.refuse or leg in self.closed:
+            raise OSError("there are no sockets of the leg")
+
     def _sender(self, leg, *, is_rtcp):
         def send(packet, address):
             if leg in self.fail:
@@ -110,16 +114,28 @@ class Rig:
     def __init__(self, *, quiet_s=30):
         self.wire = BenchWire()
         self.reports: list[messages.Report] = []
-        self.table = LegTable(
+        self._quiet_s = quiet_s
+        self.table = self._new_table()
+        self.token = 0
+
+    def _new_table(self) -> LegTable:
+        self.wire.table = LegTable(
             numbered_frames(),
             self.wire,
             self.reports.append,
             random=random.Random(1),
             unix_s=lambda: 1000 + self.table.now / 200,
-            quiet_s=quiet_s,
+            quiet_s=self._quiet_s,
         )
-        self.wire.table = self.table
-        self.token = 0
+        return self.wire.table
+
+    def succeed(self, *, after=0):
+        """Let another table go on with what this one left in its ledger, so many ticks later."""
+        left = self.table.ledger
+        self.table = self._new_table()
+        self.table.resume(left)
+        if after:
+            self.table.skip(self.table.now + after)
 
     def open(self, leg=1, *, codec="PCMU", peer=PEER, start=True, latch=False, **media):
         """Open a leg, tell it where to send, and start it."""

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from ipaddress import ip_network
@@ -239,8 +239,14 @@ class Story:
         await asyncio.sleep(seconds)
 
     def media_dies(self) -> None:
-        """The media worker is gone, and all legs with it."""
+        """The media worker is gone, nobody can take its place, and all legs are lost."""
         self.link.on_lost("killed")
+
+    async def media_is_replaced(self, after_s: float = 0.3, *, without: Collection[int] = ()) -> None:
+        """The media worker is killed, and so much later another goes on with its legs, but for those whose sockets are lost."""
+        self.media.die()
+        await self.passes(after_s)
+        self.media.succeed(without=without)
 
     # --- wires
 

@@ -15,7 +15,7 @@ def main() -> None:
     for name in ("--index", "--link", "--lifeline", "--frames"):
         parser.add_argument(name, type=int, required=True)
     parser.add_argument("--hello", default="")
-    options = parser.parse_args()
+    options, _ = parser.parse_known_args()
     port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     port.bind(("127.0.0.1", 0))
     link = socket.socket(fileno=options.link)

@@ -120,12 +120,12 @@ def test_children_are_deaf_to_the_terminals_signals(start):
         assert not wait_for_exit(pid, 0.1)
 
 
-def test_the_death_of_a_worker_is_told_to_control_which_starts_another(start):
+def test_the_death_of_a_worker_is_told_to_control_and_another_is_started_in_its_place(start):
     serve = start()
     first = worker_pids(serve)
     os.kill(first[0], signal.SIGKILL)
     serve.log.wait_for("told of media 0: SIGKILL")
-    serve.log.wait_for("worker 0 .* frames=4096 hello=\n")
+    serve.log.wait_for("worker 0 pid=.* frames=4096 hello=0\n", count=2)
     assert f"media worker 0 (pid {first[0]}) died: SIGKILL" in serve.log.text()
     assert len(worker_pids(serve)) == 3
 

@@ -17,8 +17,9 @@ from waitline.clock import Clock, SystemClock
 from waitline.supervisor import output
 from waitline.supervisor.channel import Channel, Message, close_all
 from waitline.supervisor.children import Child, modules_from_environment, start_control, why
-from waitline.supervisor.crew import Crew, Worker
+from waitline.supervisor.crew import PATIENCE, Crew, Died
 from waitline.supervisor.door import Door, Visitor
+from waitline.supervisor.estate import Vault
 from waitline.supervisor.keeper import Keeper
 from waitline.supervisor.restarts import ENDLESS, Patience, Restarts
 from waitline.supervisor.roles import Control
@@ -51,7 +52,8 @@ class Supervisor:
         self._modules = modules
         self._control_args = list(control_args)
         self._clock = clock or SystemClock()
-        self._crew = Crew(modules)
+        self._crew = Crew(modules, clock=self._clock, patience=ENDLESS if patience is ENDLESS else PATIENCE)
+        self._vaults: dict[Vault, int] = {}
         self._keeper = Keeper(self._crew)
         self._controls: list[ControlProcess] = []
         self._succession = Succession(self, self._clock, Restarts(patience or Patience()))
@@ -114,8 +116,9 @@ class Supervisor:
 
     def _reap(self) -> None:
         """Notice what has ended."""
-        for worker in self._crew.reap():
-            self._worker_died(worker)
+        for death in self._crew.reap():
+            self._worker_died(death)
+        self._watch_vaults()
         for control in [control for control in self._controls if control.child.process.poll() is not None]:
             self._read(control, only=LAST_WORDS)
             self._let_go(control)
@@ -124,14 +127,27 @@ class Supervisor:
                 self._on_reloaded(control, {"ok": True, "text": "control died meanwhile: the next one reads everything anew"})
             self._succession.on_died(control, control.child.process.returncode)
 
-    def _worker_died(self, worker: Worker) -> None:
+    def _watch_vaults(self) -> None:
+        """Read the links of the media workers there are, and write to those that something waits for."""
+        vaults = {vault: selectors.EVENT_READ | (selectors.EVENT_WRITE if vault.waits else 0) for vault in self._crew.vaults()}
+        for vault in [vault for vault in self._vaults if vault not in vaults]:
+            self._selector.unregister(vault)
+        for vault, events in vaults.items():
+            if vault not in self._vaults:
+                self._selector.register(vault, events, self._crew.listen)
+            elif self._vaults[vault] != events:
+                self._selector.modify(vault, events, self._crew.listen)
+        self._vaults = vaults
+
+    def _worker_died(self, death: Died) -> None:
         """Say so, to control too. That a control which ends, or has ended, loses its own is no news."""
-        child, owner = worker.child, self._succession.active
-        is_owned = isinstance(owner, ControlProcess) and worker.owner == owner.pid and not owner.channel.closed
-        if worker.owner and not is_owned:
+        child, owner = death.child, self._succession.active
+        is_owned = isinstance(owner, ControlProcess) and death.owner == owner.pid and not owner.channel.closed
+        if death.owner and not is_owned:
             return
         reason = why(child.process.returncode)
-        output.log(f"{child.name} (pid {child.process.pid}) died: {reason}; control starts another when it needs one")
+        what_now = "another goes on with its calls" if death.goes_on else "control starts another when it needs one"
+        output.log(f"{child.name} (pid {child.process.pid}) died: {reason}; {what_now}")
         if owner is not None:
             self.tell(owner, {"event": "died", "kind": child.kind, "index": child.index, "why": reason})
 

@@ -261,6 +261,7 @@ def test_a_program_cuts_digits_short_after_the_one_under_way():
     rig = Rig()
     rig.open()
     rig.table.command(messages.SendDigits(1, 1, 1, "123"))
+    rig.token = 1
     rig.frames(2)
     rig.play((30, 5, 0))
     rig.frames(20)

@@ -11,6 +11,7 @@ from harness.media_rig import numbered_frames
 
 from waitline.clock import VirtualClock
 from waitline.media import messages, rtp
+from waitline.media.ledger import Ledger
 from waitline.media.messages import ClipEnded, Configure, HandedOver, Opened, OpenFailed, OpenLeg, decode, encode
 from waitline.media.rtp import RtpPacket
 from waitline.media.worker import Worker, await_configure, usable_cores
@@ -249,12 +250,12 @@ def test_the_first_batch_is_configure_and_what_comes_with_it():
     read_end, write_end = os.pipe()
     with control, worker:
         control.send(encode([CONFIGURE, messages.Dump(1)]))
-        assert await_configure(worker, read_end) == (CONFIGURE, [messages.Dump(1)])
+        assert await_configure(worker, read_end, Ledger.in_memory()) == (CONFIGURE, [messages.Dump(1)])
         control.send(encode([messages.Dump(1)]))
-        assert await_configure(worker, read_end) is None
+        assert await_configure(worker, read_end, Ledger.in_memory()) is None
         worker.setblocking(False)
         os.close(write_end)
-        assert await_configure(worker, read_end) is None
+        assert await_configure(worker, read_end, Ledger.in_memory()) is None
     os.close(read_end)
 
 

@@ -1,5 +1,6 @@
 """The workers, with processes that are the smallest there are: their parts in tests/real/test_control_succession.py."""
 
+import json
 import os
 import select
 import socket
@@ -8,7 +9,7 @@ import pytest
 
 from waitline.supervisor import crew as crew_module
 from waitline.supervisor.children import Child
-from waitline.supervisor.crew import Crew
+from waitline.supervisor.crew import EXIT_CANNOT, PATIENCE, Crew
 from waitline.supervisor.listeners import RequestFailed
 
 
@@ -31,20 +32,21 @@ class Process:
 
 @pytest.fixture
 def started(monkeypatch):
-    """What was started: (kind, index, args), with the worker's end of its link as ``.link``."""
+    """What was started: the child, its arguments, the worker's ends of its link and its vault."""
     found = []
 
     def start(kind, index, module, args, fds):
         lifeline, write_end = os.pipe()
         os.close(lifeline)
         child = Child(kind, index, Process(), write_end)  # type: ignore[arg-type]
-        found.append((child, args, socket.socket(fileno=os.dup(fds[0]))))
+        found.append((child, args, *(socket.socket(fileno=os.dup(fd)) for fd in (fds[:2] if kind == "media" else fds[:1]))))
         return child
 
     monkeypatch.setattr(crew_module, "start_worker", start)
     yield found
-    for _, _, link in found:
-        link.close()
+    for _, _, *links in found:
+        for link in links:
+            link.close()
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def test_a_media_worker_does_not_see_the_end_of_a_control(crew, started):
     spawned = crew.spawn("media", 0, [], [], owner=10)
     os.close(os.dup(spawned.link))  # control's own, which went with it
     crew.bereave(10)
-    _, _, link = started[0]
+    _, _, link, _ = started[0]
     assert not select.select([link], [], [], 0)[0]
     assert not started[0][0].process.killed
 
@@ -81,29 +83,130 @@ def test_a_clip_worker_belongs_to_one_control_and_ends_with_it(crew, started):
     assert not mine.adopted
     assert not other.adopted
     crew.bereave(10)
-    assert [child.process.killed for child, _, _ in started] == [True, False]
+    assert [child.process.killed for child, *_ in started] == [True, False]
     os.close(mine.link)
     os.close(other.link)
 
 
-def test_a_worker_that_closed_its_link_but_has_not_ended_is_killed_before_another_takes_its_ports(crew, started):
-    crew.spawn("media", 0, [], [], owner=10)
-    started[0][2].close()
-    assert crew.living() == []
-    assert not crew.spawn("media", 0, [], [], owner=10).adopted
-    assert started[0][0].process.killed
-    assert len(started) == 2
+def vault_of(started, number):
+    """The worker's end of its vault."""
+    return started[number][3]
 
 
-def test_one_that_has_ended_is_forgotten_and_what_we_held_of_it_is_closed(crew, started):
-    spawned = crew.spawn("media", 0, [], [], owner=10)
-    assert crew.reap() == []
+def say(vault, message, descriptors=()):
+    socket.send_fds(vault, [json.dumps(message).encode()], list(descriptors))
+
+
+def pages(vault):
+    """What a successor is given: its table, and the descriptors of each leg."""
+    table, legs, more = None, {}, True
+    while more:
+        data, descriptors, _, _ = socket.recv_fds(vault, 65_536, 253)
+        content = json.loads(data)
+        descriptors = list(descriptors)
+        if content["table"]:
+            table = descriptors.pop(0)
+        for leg, count in content["legs"]:
+            legs[leg], descriptors = descriptors[:count], descriptors[count:]
+        assert not descriptors
+        more = content["more"]
+    return table, legs
+
+
+def is_same(one, other):
+    return os.fstat(one)[:3] == os.fstat(other)[:3]
+
+
+def close(*descriptors):
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def test_a_media_worker_that_died_is_succeeded_at_once_with_its_link_and_all_it_left(crew, started):
+    spawned = crew.spawn("media", 1, ["--x"], [], owner=10)
+    table, sockets = os.memfd_create("t"), [os.memfd_create(f"s{n}") for n in range(3)]
+    say(vault_of(started, 0), {"do": "table"}, [table])
+    say(vault_of(started, 0), {"do": "keep", "leg": 7}, sockets[:2])
+    crew.listen()
+    say(vault_of(started, 0), {"do": "keep", "leg": 8}, sockets[1:])
+    say(vault_of(started, 0), {"do": "share", "leg": 8})
+    say(vault_of(started, 0), {"do": "keep", "leg": 9}, sockets)
+    say(vault_of(started, 0), {"do": "drop", "leg": 9})
     started[0][0].process.kill()
-    (worker,) = crew.reap()
-    assert worker.child is started[0][0]
+    (death,) = crew.reap()
+    assert death.goes_on
+    assert death.child is started[0][0]
+    child, args, link, vault = started[1]
+    assert (child.index, args[-1]) == (1, "--succeed")
+    assert os.fstat(link.fileno()).st_ino == os.fstat(started[0][2].fileno()).st_ino
+    given, legs = pages(vault)
+    assert is_same(given, table)
+    assert [len(found) for found in (legs[7], legs[8])] == [2, 1]
+    assert is_same(legs[8][0], sockets[1])
+    assert 9 not in legs
+    assert crew.spawn("media", 1, [], [], owner=11) == (spawned.link, True, False)
+    assert crew.living() == [1]
+    close(given, table, *sockets, *legs[7], *legs[8])
+
+
+def test_what_control_says_to_a_dead_worker_waits_for_its_successor(crew, started):
+    spawned = crew.spawn("media", 0, [], [], owner=10)
+    started[0][0].process.kill()
+    with socket.socket(fileno=os.dup(spawned.link)) as control:
+        control.send(b"open")
+        crew.reap()
+        assert started[1][2].recv(10) == b"open"
+
+
+def test_thousands_of_sockets_are_given_in_pages(crew, started):
+    crew.spawn("media", 0, [], [], owner=10)
+    descriptor = os.memfd_create("s")
+    for leg in range(1, 301):
+        say(vault_of(started, 0), {"do": "keep", "leg": leg}, [descriptor, descriptor])
+        crew.listen()
+    started[0][0].process.kill()
+    crew.reap()
+    _, legs = pages(vault_of(started, 1))
+    assert list(legs) == list(range(1, 301))
+    close(descriptor, *(found for sockets in legs.values() for found in sockets))
+
+
+def test_a_leg_between_two_workers_is_given_to_whichever_dies(crew, started):
+    crew.spawn("media", 0, [], [], owner=10)
+    crew.spawn("media", 1, [], [], owner=10)
+    descriptor = os.memfd_create("s")
+    say(vault_of(started, 0), {"do": "keep", "leg": 7}, [descriptor])
+    say(vault_of(started, 0), {"do": "part", "leg": 7})
+    crew.listen()
+    started[1][0].process.kill()
+    crew.reap()
+    _, legs = pages(vault_of(started, 2))
+    assert is_same(legs[7][0], descriptor)
+    say(vault_of(started, 2), {"do": "keep", "leg": 7}, [descriptor])
+    crew.listen()
+    started[0][0].process.kill()
+    crew.reap()
+    assert pages(vault_of(started, 3)) == (None, {})
+    close(descriptor, *legs[7])
+
+
+@pytest.mark.parametrize("code", [EXIT_CANNOT, -9])
+def test_a_worker_that_cannot_be_succeeded_is_forgotten_and_its_link_ends(crew, started, code):
+    spawned = crew.spawn("media", 0, [], [], owner=10)
+    with socket.socket(fileno=os.dup(spawned.link)) as control:
+        deaths = []
+        while crew.living():
+            started[-1][0].process.returncode = code
+            deaths += crew.reap()
+        assert [death.goes_on for death in deaths] == [True] * (len(deaths) - 1) + [False]
+        assert len(deaths) == (1 if code == EXIT_CANNOT else PATIENCE.deaths)
+        for _, _, link, _ in started:
+            link.close()
+        assert control.recv(10) == b""
     with pytest.raises(OSError, match="descriptor"):
         os.fstat(spawned.link)
     assert crew.living() == []
+    assert not crew.spawn("media", 0, [], [], owner=10).adopted
 
 
 @pytest.mark.parametrize("kind", ["control", "pirate"])

@@ -1,8 +1,9 @@
 """Queues. The directory decides about names and sizes and says its refusals itself (20002, 20422, 22002, 22003).
 
-``WaitRetry`` is an extension: for how many seconds a failing wait application is retried before the caller leaves with ``error``; 0, the
-default, is for ever. It is taken and kept, and not shown: client libraries know the fields of a queue. ``ResumeWindow`` is another: for how
-many seconds the place of a caller is kept whose line drops; 0, the default, is not at all. It is shown.
+Extensions: ``WaitRetry`` is for how many seconds a failing wait application is retried before the caller leaves with ``error``; 0, the
+default, is for ever. It is taken and kept, and not shown: client libraries know the fields of a queue. ``ResumeWindow`` is for how many
+seconds the place of a caller is kept whose line drops; 0, the default, is not at all. ``DrainUrl`` is the document that callers run who
+wait when the platform drains. These two are shown.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 from waitline.api import shapes
 from waitline.api.paging import PAGING, listing
-from waitline.api.params import Param, Text, Whole
+from waitline.api.params import Param, Text, Url, Whole
 from waitline.api.render import Json, address, dates
 from waitline.api.routing import ACCOUNT, Answer, Ask, Route
 from waitline.bridge.queues.directory import DEFAULT_MAX_SIZE, LARGEST_MAX_SIZE, LONGEST_NAME
@@ -23,11 +24,12 @@ NAME = Param(name="FriendlyName", field="friendly_name", kind=Text(shortest=1, l
 MAX_SIZE = Param(name="MaxSize", field="max_size", kind=Whole(low=1, high=LARGEST_MAX_SIZE))
 WAIT_RETRY = Param(name="WaitRetry", field="wait_retry_s", kind=Whole(low=0, high=86_400))
 RESUME_WINDOW = Param(name="ResumeWindow", field="resume_window_s", kind=Whole(low=0, high=86_400))
-EXTENSIONS = (WAIT_RETRY, RESUME_WINDOW)
+DRAIN_URL = Param(name="DrainUrl", field="drain_url", kind=Url(clears=True), code=21205)
+EXTENSIONS = (WAIT_RETRY, RESUME_WINDOW, DRAIN_URL)
 COLLECTION, ITEM = ACCOUNT + "/Queues.json", ACCOUNT + "/Queues/{sid}.json"
 SHAPE = shapes.record(
     sid=shapes.sid("QU"), account_sid=shapes.sid("AC"), friendly_name=shapes.STRING, current_size=shapes.INTEGER, max_size=shapes.INTEGER,
-    average_wait_time=shapes.INTEGER, resume_window=shapes.INTEGER, uri=shapes.STRING, **shapes.DATES,
+    average_wait_time=shapes.INTEGER, resume_window=shapes.INTEGER, drain_url=shapes.STRING, uri=shapes.STRING, **shapes.DATES,
 )  # fmt: skip
 
 
@@ -41,6 +43,7 @@ def render(ask: Ask, queue: Queue) -> Json:
         "max_size": queue.max_size,
         "average_wait_time": int(view.average_wait_s),
         "resume_window": int(queue.resume_window_s),
+        "drain_url": queue.drain_url,
         "uri": address(queue.account_sid, "Queues", queue.sid),
         **dates(queue),
     }
@@ -74,7 +77,7 @@ async def delete(ask: Ask) -> Answer:
 
 
 async def _with_extensions(ask: Ask, queue: Queue, given: dict[str, Any]) -> Queue:
-    wanted: dict[str, Any] = {param.field: float(given[param.field]) for param in EXTENSIONS if param.field in given}
+    wanted: dict[str, Any] = {param.field: given[param.field] for param in EXTENSIONS if param.field in given}
     changed = replace(queue, **wanted)
     if changed == queue:
         return queue

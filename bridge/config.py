@@ -104,9 +104,13 @@ def _networks(value: Any) -> Any:
 
 
 def _base_url(text: str) -> str:
+    return _web_url(text).rstrip("/")
+
+
+def _web_url(text: str) -> str:
     if text and (urlsplit(text).scheme not in ("http", "https") or not urlsplit(text).hostname):
         raise ValueError(f"{text!r} is not a URL such as https://voice.example.org")
-    return text.rstrip("/")
+    return text
 
 
 def _folder(value: Any) -> Any:
@@ -281,6 +285,11 @@ class Config(BaseSettings):
 
     # Operating
     drain_s: float = Field(default=600.0, ge=0, description="How long calls may go on after SIGTERM, seconds.")
+    drain_url: Annotated[str, BeforeValidator(_web_url)] = Field(
+        default="",
+        description="URL of the document that callers run who wait when the platform drains, where their queue names none; empty: they "
+        "wait on.",
+    )
     standby: bool = Field(
         default=True, description="Keep a second control process waiting, everything loaded, that takes over at once when the first dies."
     )

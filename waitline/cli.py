@@ -120,18 +120,25 @@ def drain(
     deadline: Annotated[
         str | None, typer.Option(metavar="TIME", help="How long calls may go on, such as 90s, 30m or 2h; the setting drain_s if not given.")
     ] = None,
+    status: Annotated[
+        bool, typer.Option("--status", help="Only say how it stands: exit code 0 while it takes calls, 3 while it drains.")
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
     """Let the running platform take no new calls and end when the last has ended, or the time is over.
 
-    Shows how far it is until the platform has ended. Ctrl-C ends the showing, not the draining.
+    Shows how far it is until the platform has ended. Ctrl-C ends the showing, not the draining. Callers who wait run the document that
+    their queue's DrainUrl names, or the setting drain_url; what is left at the deadline is hung up.
     """
     from waitline.bridge.config import load_config
     from waitline.operate import drain as run_drain
     from waitline.operate import seconds
+    from waitline.operate import status as show_status
 
     def run() -> int:
         settings = load_config(config)
+        if status:
+            return show_status(settings.data, sys.stdout)
         return run_drain(settings.data, settings.drain_s if deadline is None else seconds(deadline), sys.stdout)
 
     raise typer.Exit(_answering_for_settings(run))

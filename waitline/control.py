@@ -41,6 +41,7 @@ from waitline.bridge.queues.plain import member_to_plain
 from waitline.bridge.router.attendant import Attendant
 from waitline.bridge.router.dispatch import Dispatch
 from waitline.bridge.router.doors import Doors
+from waitline.bridge.router.evacuation import Evacuation
 from waitline.bridge.router.recovery import Recovery
 from waitline.bridge.router.registrations import Registrations
 from waitline.bridge.router.routes import Routes
@@ -107,6 +108,7 @@ class Control:
         self.metrics = PlatformMetrics(CollectorRegistry())
         self.tasks, self.calls, self.chores = Tasks(), Tasks(), Tasks()  # the last have no end of their own: nobody waits for them
         self._media_counts: dict[str, float] = {}
+        self._drained_at: float | None = None
         self.sids = SidFactory(ports.random_bytes)
         self.keeper = Keeper(ports.store, self._dialog_of)
         self.places = KeptPlaces(
@@ -125,6 +127,7 @@ class Control:
         self.directory = QueueDirectory(store=ports.store, authority=self.queues, sids=self.sids, clock=ports.clock)
         self.switchboard = Switchboard(self.queues, check=_check_inline)
         self.services = self._services()
+        self.evacuation = Evacuation(self.services, self.switchboard)
         user_agent = UserAgent(random=ports.random, timers=Timers(session=ports.config.sip_session_s), auto_trying=False)
         self.gate = _gate(ports.config, ports.clock.now())
         self.endpoint = SipEndpoint(
@@ -196,6 +199,8 @@ class Control:
         self.metrics.gauge("calls_live", "Calls that are up or being set up", lambda: len(self.switchboard))
         self.metrics.gauge("queue_members_waiting", "Members WAITING, all queues", lambda: self.queues.totals().waiting)
         self.metrics.gauge("queue_members_claimed", "Members CLAIMED, all queues", lambda: self.queues.totals().claimed)
+        self.metrics.gauge("draining", "1: no new work is taken", lambda: self.attendant.draining)
+        self.metrics.gauge("drain_left_seconds", "Until calls are ended because the platform drains; 0: it does not", self._drain_left_s)
         self.metrics.gauge("queue_places_kept", "Places kept for callers whose line dropped", lambda: len(self.places))
         self.metrics.gauge("media_legs", "Media legs open", lambda: self._ports.plane.stats["legs"])
         self.metrics.gauge("sip_messages_dropped", "SIP messages nobody could be answered", lambda: self.endpoint.user_agent.dropped)
@@ -276,24 +281,38 @@ class Control:
 
     def _on_queue_event(self, event: QueueEvent) -> None:
         self.switchboard.on_queue_event(event)
+        self.evacuation.on_queue_event(event)
         self.metrics.count("queue_events", kind=_KINDS[type(event)], reason=event.reason.value if isinstance(event, MemberLeft) else "")
 
     async def drain(self, *, within_s: float) -> None:
-        """Take no new work; return when the last call has ended or the time is over."""
+        """Take no new work; return when the last call has ended, or has been ended because the time is over.
+
+        May be called again with another time; the one before is then to be cancelled.
+        """
         self.attendant.draining = True
+        self._drained_at = self._ports.clock.now() + within_s
         log.info("draining", calls=len(self.switchboard), limit_s=within_s)
-        await self.calls.drain(within_s=within_s)
+        self.tasks.spawn(self.evacuation.begin(), name="evacuation")
+        if not await self.calls.drain(within_s=within_s):
+            log.warning("the time to drain is over", calls=len(self.switchboard))
+            await self._hang_up_all("drain-deadline")
 
     async def close(self) -> None:
         """Hang up what is left, deliver what can be delivered shortly, and end every task."""
         self.attendant.draining = True
-        for call in self.switchboard:
-            call.interrupt(Ended(status=CallStatus.COMPLETED, reason="platform-ends", by_peer=False))
-        await self.calls.drain(within_s=GOODBYE_S)
+        await self._hang_up_all("platform-ends")
         await self.tasks.drain(within_s=GOODBYE_S)
         for owner in (self.calls, self.tasks, self.chores):
             await owner.close()
         self.places.close()
+
+    async def _hang_up_all(self, reason: str) -> None:
+        for call in self.switchboard:
+            call.interrupt(Ended(status=CallStatus.COMPLETED, reason=reason, by_peer=False))
+        await self.calls.drain(within_s=GOODBYE_S)
+
+    def _drain_left_s(self) -> float:
+        return 0.0 if self._drained_at is None else max(0.0, self._drained_at - self._ports.clock.now())
 
 
 _KINDS = {MemberJoined: "joined", MemberResumed: "resumed", MemberClaimed: "claimed", MemberReleased: "released", MemberLeft: "left"}

@@ -22,6 +22,8 @@ UPGRADE_WITHIN_S = 110.0
 """The supervisor's own limits (check, hand over, take over) are reached first."""
 RELOAD_WITHIN_S = 10.0
 REFRESH_S = 1.0
+STATUS_WITHIN_S = 5.0
+EXIT_DRAINING = 3
 EXIT_INTERRUPTED = 130
 _UNITS_S = {"s": 1, "m": 60, "h": 3600}
 _MAX_MESSAGE_BYTES = 4096
@@ -51,6 +53,22 @@ def _ask(folder: Path, what: str, within_s: float, say: Callable[[str], None]) -
         answer = {"text": str(error)}
     say(answer["text"])
     return 0 if answer.get("ok") else 1
+
+
+def status(folder: Path, out: TextIO) -> int:
+    """Say how the platform stands, once; returns the exit code: 0 while it takes new work, 3 while it drains, 1 where none runs."""
+    try:
+        with _connected(folder) as door:
+            door.settimeout(STATUS_WITHIN_S)
+            door.send(json.dumps({"do": "status"}).encode())
+            said: dict[str, Any] = json.loads(door.recv(_MAX_MESSAGE_BYTES) or b"{}")
+    except (NotRunning, OSError) as error:
+        out.write(f"{error}\n")
+        return 1
+    countdown = Countdown(out, SystemClock())
+    countdown.update(said)
+    countdown.end(countdown.text("draining" if said.get("draining") else "takes calls"))
+    return EXIT_DRAINING if said.get("draining") else 0
 
 
 def drain(folder: Path, deadline_s: float, out: TextIO) -> int:
@@ -105,13 +123,13 @@ class Countdown:
         """Say the last word."""
         self._out.write(f"\r\x1b[K{text}\n" if self._out.isatty() else f"{text}\n")
 
-    def text(self) -> str:
+    def text(self, what: str = "draining") -> str:
         """Return the line."""
         calls = "" if self._calls is None else f": {self._calls} {'call' if self._calls == 1 else 'calls'}"
         if self._ends_at is None:
-            return f"draining{calls}"
+            return f"{what}{calls}"
         minutes, left = divmod(max(0, round(self._ends_at - self._now())), 60)
-        return f"draining{calls}, {minutes}:{left:02} left"
+        return f"{what}{calls}, {minutes}:{left:02} left"
 
 
 def _follow(door: socket.socket, countdown: Countdown) -> int:

@@ -218,7 +218,9 @@ class Server:
                 order.cancel()
                 return 0
             match order.result():
-                case Drain(deadline_s) if drain is None:
+                case Drain(deadline_s):
+                    if drain is not None:  # another deadline counts from now on
+                        drain.cancel()
                     within_s = self._config.drain_s if deadline_s is None else deadline_s
                     drain = asyncio.create_task(control.drain(within_s=within_s), name="drain")
                 case End() | SupervisorGone():

@@ -209,7 +209,7 @@ class Leg:
             case sip.AckTimedOut():
                 self._on_end(Ended(status=CallStatus.FAILED, reason="ack-never-came", by_peer=False))
             case sip.SessionExpired():
-                self._on_end(Ended(status=CallStatus.COMPLETED, reason="session-expired", by_peer=False))
+                self._on_end(Ended(status=CallStatus.COMPLETED, reason="session-expired", by_peer=False, silent_s=self._silent_s()))
             case sip.RefreshDue():
                 self._refresh()
             case sip.OfferReceived():
@@ -277,8 +277,11 @@ class Leg:
     def _probed(self, status: int) -> None:
         self._probe = ""
         if status in _GONE_STATUSES:
-            silent_s = 0.0 if self._silent_since is None else max(0.0, self._services.clock.now() - self._silent_since)
-            self._on_end(Ended(status=CallStatus.COMPLETED, reason="media-timeout", by_peer=False, silent_s=silent_s))
+            self._on_end(Ended(status=CallStatus.COMPLETED, reason="media-timeout", by_peer=False, silent_s=self._silent_s()))
+
+    def _silent_s(self) -> float:
+        """For how long the peer has been silent, where that has been noticed."""
+        return 0.0 if self._silent_since is None else max(0.0, self._services.clock.now() - self._silent_since)
 
     def _information(self, content_type: str, body: bytes) -> None:
         digit = digit_of(content_type, body) if self._services.config.sip_info_digits else None

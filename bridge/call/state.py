@@ -172,6 +172,8 @@ class CallState:
     """How long it may last from its answer; 0: for ever"""
     interruption: dict[str, Any] | None = None
     """What is to end the verb that runs, in plain form, until it has been heeded"""
+    evacuated: bool = False
+    """It has been sent out of a queue because the platform drains."""
     left: Departure | None = None
     """How it left a queue, until its Enqueue has told the tenant"""
     cookies: list[dict[str, Any]] = field(default_factory=list)

@@ -45,6 +45,8 @@ class Queue:
     """Extension: how long a failing wait application is retried before QueueResult ``error``; 0 for ever."""
     resume_window_s: float = 0.0
     """Extension: how long the place of a caller whose line drops is kept, unless its Enqueue says; 0: not at all."""
+    drain_url: str = ""
+    """Extension: the document for those who wait when the platform drains; empty: the operator's, if there is one."""
     date_created: datetime
     date_updated: datetime
 

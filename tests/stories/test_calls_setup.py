@@ -320,13 +320,13 @@ def test_while_draining_new_calls_are_refused_and_queued_and_bridged_ones_go_on(
     play(story)
 
 
-def test_a_drain_ends_when_its_time_is_over() -> None:
+def test_a_drain_ends_what_is_left_when_its_time_is_over() -> None:
     async def story(story: Story) -> None:
         story.tenant.on("/voice", LONG)
         caller = story.phone("alice")
         await caller.calls(NUMBER)
         await story.control.drain(within_s=20)
         assert 19 < story.now() < 21
-        assert caller.is_up
+        assert not caller.is_up
 
     play(story)

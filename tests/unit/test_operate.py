@@ -10,7 +10,7 @@ import pytest
 from waitline import operate
 from waitline.clock import VirtualClock
 from waitline.errors import ConfigError
-from waitline.operate import Countdown, drain, reload, seconds, upgrade
+from waitline.operate import Countdown, drain, reload, seconds, status, upgrade
 from waitline.supervisor.door import Door, door_name
 
 
@@ -137,3 +137,23 @@ def test_times_are_read_as_people_write_them(text, expected):
 def test_what_is_no_time_is_the_operators_error(text):
     with pytest.raises(ConfigError, match="--deadline"):
         seconds(text)
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "line"),
+    [
+        ({"draining": False, "left_s": None, "status": {"calls": 2}}, 0, "takes calls: 2 calls\n"),
+        ({"draining": True, "left_s": 90.2, "status": {"calls": 1}}, 3, "draining: 1 call, 1:30 left\n"),
+        ({"draining": True, "left_s": None, "status": {}}, 3, "draining\n"),
+    ],
+)
+def test_the_status_is_one_line_and_an_exit_code(platform, tmp_path, said, code, line):
+    orders, out = platform({"done": True, "ok": True, **said}), io.StringIO()
+    assert status(tmp_path, out) == code
+    assert (out.getvalue(), orders) == (line, [{"do": "status"}])
+
+
+def test_the_status_of_no_platform_is_exit_code_1(tmp_path):
+    out = io.StringIO()
+    assert status(tmp_path, out) == 1
+    assert out.getvalue() == f"no platform runs on {tmp_path}\n"

@@ -172,6 +172,11 @@ class Succession:
         if refusal:
             answer({"done": True, "ok": False, "text": refusal})
 
+    @property
+    def draining(self) -> bool:
+        """Whether no new work is taken any more."""
+        return self._draining
+
     def drain_left_s(self) -> float | None:
         """Return how long a drain may still last; None where there is none, or none with a deadline."""
         return None if self._drain_until is None else max(0.0, self._drain_until - self._clock.now())

@@ -60,6 +60,8 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._wake, self._wake_writer = socket.socketpair()
         self._door: Door | None = None
+        self._status: dict[str, Any] = {}
+        """What the active control said last of how it stands"""
         self._reloading: list[Visitor] = []
         self._handlers: dict[str, Callable[[ControlProcess, dict[str, Any]], None]] = {
             "alive": self._on_alive,
@@ -239,8 +241,14 @@ class Supervisor:
         self._succession.on_ready(control, f"ready http={content['http']} sip={content['sip']} pid={os.getpid()}")
 
     def _on_alive(self, control: ControlProcess, content: dict[str, Any]) -> None:
-        if self._door is not None and control is self._succession.active:
-            self._door.publish({"status": content.get("status", {}), "left_s": self._succession.drain_left_s()})
+        if control is not self._succession.active:
+            return
+        self._status = content.get("status", {})
+        if self._door is not None:
+            self._door.publish(self._drain_status())
+
+    def _drain_status(self) -> dict[str, Any]:
+        return {"status": self._status, "left_s": self._succession.drain_left_s()}
 
     def _on_standby(self, control: ControlProcess, content: dict[str, Any]) -> None:
         if control is self._succession.active:
@@ -288,6 +296,8 @@ class Supervisor:
                 visitor.follows_drain = True
                 self._succession.on_drain(deadline_s)
                 visitor.say({"status": {}, "left_s": self._succession.drain_left_s()})
+            case {"do": "status"}:
+                visitor.say({"done": True, "ok": True, **self._drain_status(), "draining": self._succession.draining})
             case _:
                 visitor.say({"done": True, "ok": False, "text": "the running platform does not know this command"})
 

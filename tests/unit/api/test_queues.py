@@ -17,7 +17,8 @@ def test_a_created_queue_has_an_identifier_and_every_field_of_the_contract():
             sid = reply.body["sid"]
             assert reply.body == {
                 "sid": sid, "account_sid": api.account.sid, "friendly_name": "support", "current_size": 0, "max_size": 1000,
-                "average_wait_time": 0, "resume_window": 0, "uri": f"/2010-04-01/Accounts/{api.account.sid}/Queues/{sid}.json",
+                "average_wait_time": 0, "resume_window": 0, "drain_url": "",
+                "uri": f"/2010-04-01/Accounts/{api.account.sid}/Queues/{sid}.json",
                 "date_created": "Thu, 01 Jan 2026 00:00:00 +0000", "date_updated": "Thu, 01 Jan 2026 00:00:00 +0000",
             }  # fmt: skip
             fetched = await api.get(f"/Queues/{sid}.json")
@@ -100,6 +101,20 @@ def test_wait_retry_is_kept_and_not_shown():
             changed = api.store.image.queues.get(queue.sid)
             assert changed is not None
             assert (changed.wait_retry_s, changed.max_size) == (0.0, 3)
+
+    run(story())
+
+
+def test_the_document_for_a_drain_is_shown_and_can_be_cleared():
+    async def story():
+        async with rest() as api:
+            made = await api.post("/Queues.json", FriendlyName="support", DrainUrl="https://tenant.example/sorry", ResumeWindow=60)
+            assert (made.body["drain_url"], made.body["resume_window"]) == ("https://tenant.example/sorry", 60)
+            path = f"/Queues/{made.body['sid']}.json"
+            assert (await api.post(path, DrainUrl="/relative")).code == 21205
+            assert (await api.post(path, ResumeWindow=86_401)).code == 20422
+            changed = await api.post(path, DrainUrl="")
+            assert (changed.body["drain_url"], changed.body["resume_window"]) == ("", 60)
 
     run(story())
 

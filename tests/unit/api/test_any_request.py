@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import requests
 from harness.rest_server import ServedRest, served_rest
 from harness.rest_things import Things, possessions, variables
 from hypothesis import HealthCheck, Phase, given, settings
@@ -28,6 +29,13 @@ SETTINGS = settings(
 def served() -> Iterator[ServedRest]:
     with served_rest() as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[requests.Session]:
+    """One connection for all: to open one for each request takes as long as the request."""
+    with requests.Session() as session:
+        yield session
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +86,7 @@ def _modes(path, operation):
         for mode in _modes(path, it)
     ],
 )
-def test_any_request_gets_an_answer_of_the_document(served, things, library, path, method, mode):
+def test_any_request_gets_an_answer_of_the_document(served, session, things, library, path, method, mode):
     account, operation = served.rest.account, library.schema[path][method]
 
     @SETTINGS
@@ -87,6 +95,7 @@ def test_any_request_gets_an_answer_of_the_document(served, things, library, pat
         if "{account_sid}" in path:
             known = variables(path, things)
             case.path_parameters = {**case.path_parameters, **(known if existing else {"account_sid": account.sid})}
-        case.call_and_validate(base_url=served.base_url, auth=(account.sid, account.auth_token), checks=library.checks_of(path, method))
+        credentials, checks = (account.sid, account.auth_token), library.checks_of(path, method)
+        case.call_and_validate(base_url=served.base_url, session=session, auth=credentials, checks=checks)
 
     ask()

@@ -8,11 +8,13 @@ source. Everything else is dropped. A new remote address in a later SDP opens th
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address
 
 from waitline.media.rtp import Address
 
 
+@lru_cache(maxsize=4096)  # a peer has few addresses, and is asked for them with each message of control
 def usable(host: str, port: int) -> Address | None:
     """Return an address that a worker may send to; None for a name (it would have to be resolved), a wildcard, or no port."""
     try:

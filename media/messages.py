@@ -259,6 +259,7 @@ Message = Command | Report
 MAX_BATCH_BYTES = 32_000
 
 _to_json = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps makes an encoder for each call that is not its default
+_from_json = json.JSONDecoder().decode  # json.loads guesses the encoding of bytes
 
 _TYPES: dict[str, Any] = {
     kind.__name__: kind
@@ -276,7 +277,11 @@ def encode(messages: list[Message]) -> bytes:
 
 def decode(batch: bytes) -> list[Message]:
     """Return the messages of a batch; inner lists become tuples. A type that is unknown (a newer peer's) is left out."""
-    return [_TYPES[name](*map(_tupled, values)) for name, *values in json.loads(batch) if name in _TYPES]
+    return [
+        _TYPES[name](*[_tupled(value) if type(value) is list else value for value in values])
+        for name, *values in _from_json(batch.decode())
+        if name in _TYPES
+    ]
 
 
 def recent_digits(state: LegState) -> list[Digit]:

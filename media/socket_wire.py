@@ -7,7 +7,6 @@ does not make ``sendto`` fail, and a late change of its address needs no system 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import socket
@@ -25,6 +24,9 @@ class Port(NamedTuple):
     leg: int
     sock: socket.socket
     is_rtcp: bool
+    number: int
+    poll: select.epoll
+    """Which of the two watches it"""
 
 
 class SocketWire:
@@ -48,17 +50,17 @@ class SocketWire:
 
     def open(self, leg: int) -> tuple[int, int]:
         rtp, rtcp = self._pool.open()
-        self._add(leg, rtp, rtcp)
+        number = int(rtp.getsockname()[1])
+        self._add(leg, rtp, rtcp, number, number + 1)
         self.vault.keep(leg, (rtp, rtcp))
-        return int(rtp.getsockname()[1]), int(rtcp.getsockname()[1])
+        return number, number + 1
 
     def close(self, leg: int) -> None:
         self.vault.drop(leg)
-        for sock in self._forget(leg):
-            port = int(sock.getsockname()[1])
-            sock.close()
-            if port % 2 == 0:
-                self._pool.give_back(port)
+        for port in self._forget(leg):
+            port.sock.close()
+            if port.number % 2 == 0:
+                self._pool.give_back(port.number)
 
     def sender(self, leg: int) -> Send:
         return self._rtp[leg].sendto
@@ -77,14 +79,13 @@ class SocketWire:
         sock = self._rtp[leg]
         if self._filters:
             self._filter(sock, drop_type)
-        self._unwatch(sock)
-        self._watch(Port(leg, sock, is_rtcp=False), urgent=urgent)
+        self._watch(self._unwatch(sock)._replace(poll=self.urgent if urgent else self.lazy))
 
     def dropped(self, leg: int) -> int:
         return kernel_filter.drops(self._rtp[leg]) if self._filters else 0
 
     def release(self, leg: int) -> None:
-        sockets = self._forget(leg)
+        sockets = [port.sock for port in self._forget(leg)]
         if self._filters and sockets:
             self._filter(sockets[0], -1)
         self._parting[leg] = sockets
@@ -122,18 +123,15 @@ class SocketWire:
         rtp.setblocking(False)
         rtcp = rest[0] if rest else rtp.dup()  # it was closed when RTCP moved to the RTP port, as it will be here
         rtcp.setblocking(False)
-        self._add(leg, rtp, rtcp)
+        self._add(leg, rtp, rtcp, int(rtp.getsockname()[1]), int(rtcp.getsockname()[1]))
 
-    def _add(self, leg: int, rtp: socket.socket, rtcp: socket.socket) -> None:
+    def _add(self, leg: int, rtp: socket.socket, rtcp: socket.socket, number: int, rtcp_number: int) -> None:
         self._rtp[leg], self._rtcp[leg] = rtp, rtcp
-        self._watch(Port(leg, rtp, is_rtcp=False), urgent=False)
-        self._watch(Port(leg, rtcp, is_rtcp=True), urgent=False)
+        self._watch(Port(leg, rtp, is_rtcp=False, number=number, poll=self.lazy))
+        self._watch(Port(leg, rtcp, is_rtcp=True, number=rtcp_number, poll=self.lazy))
 
-    def _forget(self, leg: int) -> list[socket.socket]:
-        sockets = [sockets.pop(leg) for sockets in (self._rtp, self._rtcp) if leg in sockets]
-        for sock in sockets:
-            self._unwatch(sock)
-        return sockets
+    def _forget(self, leg: int) -> list[Port]:
+        return [self._unwatch(sockets.pop(leg)) for sockets in (self._rtp, self._rtcp) if leg in sockets]
 
     def _filter(self, sock: socket.socket, drop_type: int) -> None:
         try:
@@ -144,13 +142,12 @@ class SocketWire:
         except OSError:  # it worked at the start; without it packets are read that need not be, no more
             self.filter_errors += 1
 
-    def _watch(self, port: Port, *, urgent: bool) -> None:
+    def _watch(self, port: Port) -> None:
         descriptor = port.sock.fileno()
         self.ports[descriptor] = port
-        (self.urgent if urgent else self.lazy).register(descriptor, select.EPOLLIN)
+        port.poll.register(descriptor, select.EPOLLIN)
 
-    def _unwatch(self, sock: socket.socket) -> None:
-        del self.ports[sock.fileno()]
-        for poll in (self.urgent, self.lazy):
-            with contextlib.suppress(FileNotFoundError):  # it is in one of the two
-                poll.unregister(sock)
+    def _unwatch(self, sock: socket.socket) -> Port:
+        port = self.ports.pop(sock.fileno())
+        port.poll.unregister(sock)
+        return port

@@ -50,6 +50,7 @@ EXIT_CONFIG = 2
 FRAMES = "frames"
 FRAME_BYTES = 320  # both codecs' 160
 LAST_WORDS_S = 5.0
+YOUNG_OBJECTS = 10_000  # before the garbage collector looks at them: about a millisecond
 
 log = structlog.get_logger(__name__)
 
@@ -269,9 +270,14 @@ def usable_cores() -> int:
 
 
 def _settle_memory() -> None:
-    """Keep modules and settings out of later collections: a full one stopped every call for as long as it looked at them."""
+    """Keep modules and settings out of later collections: a full one stopped every call for as long as it looked at them.
+
+    And collect less often than every 700 objects: a call leaves some hundreds behind for the 32 s in which SIP may repeat itself, so that
+    every second call was a collection which found nothing.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, 10, 10)
 
 
 def _shown(sock: socket.socket) -> str:

@@ -14,7 +14,7 @@ FUZZ := $(VENV)/.stamp-fuzz
 
 export PYTHON
 
-.PHONY: demo test check bench chaos fuzz constraints help
+.PHONY: demo test check bench chaos fuzz golden constraints help
 .DEFAULT_GOAL := help
 
 help:
@@ -42,6 +42,10 @@ chaos: $(DEV)
 
 fuzz: $(FUZZ)
 	PYTHONPATH=tests timeout -k 30 7200 $(BIN)/python -m fuzz $(FUZZ_ARGS)
+
+golden: $(DEV)
+	GOLDEN=write $(BIN)/pytest -q tests/stories/test_golden_traces.py
+	git --no-pager diff --stat tests/golden
 
 constraints: $(FUZZ)
 	$(BIN)/python scripts/constraints.py

@@ -155,7 +155,7 @@ class Tenant:
 
     async def take(self, request: HttpRequest) -> HttpResponse:
         """Be the network: the function given to the webhook client."""
-        asked, repeated = _read(request)
+        asked, repeated = read(request)
         self.requests.append(asked)
         self.repeated |= {f"{name} of {asked.path}" for name in repeated}
         for waiter in self._waiting:
@@ -177,7 +177,7 @@ class Tenant:
         return made if isinstance(made, Answer) else Answer(body=made)
 
 
-def _read(request: HttpRequest) -> tuple[Asked, set[str]]:
+def read(request: HttpRequest) -> tuple[Asked, set[str]]:
     """The request, and the names that are in it more than once."""
     parts = urlsplit(request.url)
     pairs = parse_qsl(parts.query, keep_blank_values=True) + parse_qsl(request.body.decode(), keep_blank_values=True)

@@ -1,6 +1,7 @@
 # make demo    show the platform at work          make test    all tests
 # make check   format, lint, types, imports       make bench   the figures
 # make chaos   kill control under live calls      make fuzz    ten minutes of any bytes
+# make attack  attack a platform under live calls
 #
 # Each does its own set-up: a virtual environment in .venv, packages pinned by constraints.txt. Choose the interpreter
 # with PYTHON=python3.12; hand arguments on with PYTEST_ARGS='-k queue', CHAOS_ARGS='--kills 5', FUZZ_ARGS='--seconds 60'.
@@ -14,11 +15,11 @@ FUZZ := $(VENV)/.stamp-fuzz
 
 export PYTHON
 
-.PHONY: demo test check bench chaos fuzz golden constraints help
+.PHONY: demo test check bench chaos fuzz attack golden constraints help
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 6
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 7
 
 demo: $(RUN)
 	$(BIN)/waitline demo
@@ -46,6 +47,9 @@ fuzz: $(FUZZ)
 golden: $(DEV)
 	GOLDEN=write $(BIN)/pytest -q tests/stories/test_golden_traces.py
 	git --no-pager diff --stat tests/golden
+
+attack: $(DEV)
+	PYTHONPATH=tests timeout -k 30 900 $(BIN)/python -m attack $(ATTACK_ARGS)
 
 constraints: $(FUZZ)
 	$(BIN)/python scripts/constraints.py

@@ -160,9 +160,11 @@ class Gate:
         return self._reads_like_sip(source, data, host, now)
 
     def connects(self, host: str, connections: int, now: float) -> bool:
-        """Whether to accept one more TCP connection of a source that has so many."""
+        """Whether to accept one more TCP connection of a source that has so many; it costs a stranger a token, as a message does."""
         source = self._find(host, now)
-        return source.peer_until > now or (now >= source.blocked_until and connections < self._limits.connections)
+        if source.peer_until > now:
+            return True
+        return now >= source.blocked_until and connections < self._limits.connections and source.spend(now)
 
     def is_stranger(self, host: str) -> bool:
         """Whether its connection may be closed to make room."""

@@ -29,7 +29,7 @@ import socket
 import struct
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -67,6 +67,8 @@ class Flow:
         self.packets = 0
         self.gaps: list[tuple[float, float]] = []
         """Of each noted gap: its end, how long it was"""
+        self.deviations: Counter[int] = Counter()
+        """How far from 20 ms each packet came after the one before, in halves of a millisecond"""
         self.sound: deque[bytes] = deque(maxlen=KEPT_PACKETS)
         self._on_mark = on_mark
 
@@ -83,8 +85,10 @@ class Flow:
                 self._take(data[12:], seconds + nanoseconds / 1e9)
 
     def _take(self, payload: bytes, at: float) -> None:
-        if self.packets and at - self.last > NOTED_GAP_S:
-            self.gaps.append((at, at - self.last))
+        if self.packets:
+            self.deviations[int(abs(at - self.last - TICK_S) * 2000)] += 1
+            if at - self.last > NOTED_GAP_S:
+                self.gaps.append((at, at - self.last))
         self.first = self.first or at
         self.last = at
         self.packets += 1
@@ -333,6 +337,7 @@ class Call:
             "first_packet_at": self.flow.first,
             "last_packet_at": self.flow.last,
             "gaps": self.flow.gaps,
+            "deviations": list(self.flow.deviations.items()),
             "tone": self.flow.tone() if self.up else 0.0,
         }
 
@@ -396,7 +401,9 @@ class Phones:
                 self._listen()
             case "report":
                 calls = [call.report() for call in self._calls.values()]
-                references = [{"gaps": flow.gaps, "packets": flow.packets} for flow in self._references]
+                references = [
+                    {"gaps": flow.gaps, "packets": flow.packets, "deviations": list(flow.deviations.items())} for flow in self._references
+                ]
                 print(json.dumps({"event": "report", "calls": calls, "references": references}), flush=True)
             case "end":
                 self._ending = True

@@ -148,6 +148,13 @@ def test_the_tables_are_bounded() -> None:
     assert gate.size["strangers"] <= 200
 
 
+def test_who_connects_again_and_again_has_its_rate_too() -> None:
+    gate = Gate(GateLimits(stranger_rate=10.0, burst_s=1.0))
+    assert sum(gate.connects(STRANGER, 0, 0.0) for _ in range(100)) == 10
+    gate.proved(PEER, 0.0)
+    assert all(gate.connects(PEER, 0, 0.0) for _ in range(100))
+
+
 def test_a_stranger_has_few_connections_a_peer_many_and_a_blocked_one_none() -> None:
     gate = Gate(GateLimits(connections=3))
     gate.proved(PEER, 0.0)

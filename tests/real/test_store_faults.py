@@ -17,7 +17,6 @@ import requests
 from harness import audio
 from harness.processes import wait_until
 from harness.sip_phone import PhoneCall, SipPhone
-from real.test_control_killed import control_of
 from twilio.base.exceptions import TwilioRestException
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ def it_passes(platform: Platform, data: Path) -> None:
     with closing(sqlite3.connect(data / "waitline.db")) as database:
         kept = {key for (key,) in database.execute("SELECT key FROM live_states WHERE kind='member'")}
     assert kept == set(places)
-    os.kill(control_of(platform), signal.SIGKILL)
+    os.kill(platform.serve.control(), signal.SIGKILL)
     platform.serve.log.wait_for(r"control \(pid \d+\) is ready after", within_s=20)
     assert members(platform) == places
 

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from waitline.bridge.store.drivers import BUSY_S, PostgresDriver
 from waitline.bridge.store.errors import StoreError
+from waitline.bridge.store.folder import in_outage
 from waitline.bridge.store.migrations import KNOWN_VERSIONS
 from waitline.bridge.store.records import LiveState
 from waitline.bridge.store.schema import SCHEMA_VERSION
@@ -29,6 +30,8 @@ _LIVE = "SELECT kind, key, version, data FROM live_states ORDER BY serial"
 
 def look(*, folder: Path, database: str, key: str) -> list[LiveState]:
     """Return all that is going on in the data of these settings. Raises ConfigError where this version could not serve it."""
+    if in_outage(folder):
+        raise ConfigError("the platform that runs cannot write its data just now and holds what is going on in memory: see /readyz")
     try:
         if database:
             with closing(PostgresDriver(database)) as driver:

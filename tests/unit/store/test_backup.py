@@ -77,7 +77,7 @@ def test_a_backup_is_one_file_that_only_its_owner_reads(data: Path, tmp_path: Pa
 def test_what_is_restored_is_as_it_was_and_nothing_goes_on(file: Path, tmp_path: Path) -> None:
     done = restore(file, tmp_path / "new" / "data", stamp=STAMP)
     assert (done.accounts, done.calls, done.replaced) == (1, 2, None)
-    assert names(tmp_path / "new" / "data") == {"waitline.db", "waitline.key", "serve.lock", "open.lock"}
+    assert names(tmp_path / "new" / "data") == {"waitline.db", "waitline.key", "serve.lock", "open.lock", "outage.lock"}
     assert asyncio.run(look(tmp_path / "new" / "data")) == AS_IT_WAS
     assert asyncio.run(look(tmp_path / "new" / "data")) == AS_IT_WAS
 

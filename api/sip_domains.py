@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from waitline.api import shapes
 from waitline.api.paging import PAGING, listing
-from waitline.api.params import Flag, Param, Schema, Text, inert
+from waitline.api.params import Choice, Flag, Param, Schema, Text, inert
 from waitline.api.problems import invalid
 from waitline.api.render import API_VERSION, Json, address, dates
 from waitline.api.routing import ACCOUNT, Answer, Ask, Route
@@ -53,6 +53,7 @@ PARAMS = (
     *url_and_method("VoiceStatusCallbackUrl", "voice_status_callback_url"),
     Param(name="SipRegistration", field="sip_registration", kind=Flag(), code=21231),
     Param(name="Secure", field="secure", kind=Flag(), code=21231),
+    Param(name="MediaEncryption", field="media_encryption", kind=Choice(words=("", "off", "offered", "required")), code=21231),
     *inert("EmergencyCallingEnabled", "ByocTrunkSid", "EmergencyCallerSid"),
 )
 COLLECTION, ITEM = ACCOUNT + "/SIP/Domains.json", ACCOUNT + "/SIP/Domains/{sid}.json"
@@ -66,7 +67,8 @@ SHAPE = shapes.record(
     sid=shapes.sid("SD"), account_sid=shapes.sid("AC"), api_version=shapes.STRING, domain_name=shapes.STRING, friendly_name=shapes.STRING,
     auth_type=shapes.STRING, voice_url=shapes.STRING, voice_method=shapes.STRING, voice_fallback_url=shapes.STRING,
     voice_fallback_method=shapes.STRING, voice_status_callback_url=shapes.STRING, voice_status_callback_method=shapes.STRING,
-    sip_registration=shapes.BOOLEAN, secure=shapes.BOOLEAN, emergency_calling_enabled=shapes.BOOLEAN, emergency_caller_sid=shapes.NULL,
+    sip_registration=shapes.BOOLEAN, secure=shapes.BOOLEAN, media_encryption=shapes.STRING,
+    emergency_calling_enabled=shapes.BOOLEAN, emergency_caller_sid=shapes.NULL,
     byoc_trunk_sid=shapes.NULL, uri=shapes.STRING, subresource_uris=shapes.OBJECT, **shapes.DATES,
 )  # fmt: skip
 
@@ -81,7 +83,8 @@ def render(ask: Ask, domain: SipDomain) -> Json:
         "voice_fallback_url": domain.voice_fallback_url, "voice_fallback_method": domain.voice_fallback_method,
         "voice_status_callback_url": domain.voice_status_callback_url,
         "voice_status_callback_method": domain.voice_status_callback_method,
-        "sip_registration": domain.sip_registration, "secure": domain.secure, "emergency_calling_enabled": False,
+        "sip_registration": domain.sip_registration, "secure": domain.secure,
+        "media_encryption": domain.media_encryption, "emergency_calling_enabled": False,
         "emergency_caller_sid": None, "byoc_trunk_sid": None,
         "uri": address(domain.account_sid, "SIP", "Domains", domain.sid),
         "subresource_uris": {name: address(domain.account_sid, "SIP", "Domains", domain.sid, path) for name, path in MAPPINGS.items()},

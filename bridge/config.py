@@ -209,6 +209,15 @@ class Config(BaseSettings):
     sip_digest: Literal["MD5,SHA-256", "SHA-256,MD5", "MD5", "SHA-256"] = Field(
         default="MD5,SHA-256", description="Digest algorithms offered, the first first: many phones read only that one."
     )
+    sip_srtp: Literal["off", "offered", "required"] = Field(
+        default="offered",
+        description="Encrypted media (SRTP with keys in SDP): off, taken where the phone offers it, or required; a SIP domain may say "
+        "otherwise. Needs the extra srtp.",
+    )
+    sip_srtp_without_tls: bool = Field(
+        default=False,
+        description="Take calls that must be encrypted over UDP and TCP too, where their keys can be read: behind a proxy that ends TLS.",
+    )
     sip_info_digits: bool = Field(default=True, description="Take digits that arrive as SIP INFO.")
     sip_max_calls: int = Field(default=10_000, ge=1, description="Calls at one time; more are refused with 503.")
     sip_session_s: int = Field(

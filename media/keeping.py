@@ -71,6 +71,7 @@ def _record(leg: Leg) -> dict[str, Any]:
         "remote": leg.remote,
         "rtcp_remote": leg.rtcp_remote,
         "latch": leg.latch.dump(),
+        "srtp": leg.srtp.dump() if leg.srtp is not None else None,
         "latch_until": leg.latch.until_tick,
         "resume": leg.resume,
         "peer": 0 if leg.peer is None else leg.peer.id,

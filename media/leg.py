@@ -8,6 +8,7 @@ received, whom it relays to. The table and its parts change it; it has no behavi
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from waitline.media.dtmf import DigitReceiver, DigitSender
 from waitline.media.latch import Latch
@@ -17,12 +18,14 @@ from waitline.media.relay import NO_OFFSETS, Relay
 from waitline.media.rtcp import SenderInfo
 from waitline.media.rtp import Address, Buffer
 from waitline.media.sequence import Reception
+from waitline.media.srtp import Srtp
 
 NEVER = 1 << 60
 """Ticks: a timer that is not set."""
 SENDING = ("sendrecv", "sendonly")
 
 Send = Callable[[Buffer, Address], object]
+Take = Callable[[Any, memoryview, int, Address, float], None]
 
 
 class Leg:
@@ -33,8 +36,8 @@ class Leg:
         "drop_type", "dtmf_type", "due", "entry", "event_timestamp", "id", "is_urgent", "latch", "life", "mux", "newest_token", "over",
         "packets", "payload_type", "peer", "peer_loss", "peer_report", "peer_report_at_s", "playlist", "port", "quiet_count", "received",
         "recent_digits", "reception", "relay", "relayed_at", "remote", "reported_packets", "reported_token", "resume", "round_trip_s",
-        "row", "rtcp_due", "rtcp_port", "rtcp_remote", "rtcp_send", "send", "sequence", "slot", "ssrc", "started", "takes_relay",
-        "timestamp",
+        "row", "rtcp_due", "rtcp_port", "rtcp_remote", "rtcp_send", "send", "sequence", "slot", "srtp", "ssrc", "started", "take",
+        "takes_relay", "timestamp",
     )  # fmt: skip
 
     def __init__(
@@ -49,6 +52,7 @@ class Leg:
         playlist: Playlist,
         send: Send,
         rtcp_send: Send,
+        take: Take,
     ) -> None:
         self.id = leg
         self.slot = slot
@@ -57,6 +61,10 @@ class Leg:
         self._outgoing(ssrc, sequence, timestamp)
         self.playlist = playlist
         self.send, self.rtcp_send = send, rtcp_send
+        self.take: Take = take
+        """What a datagram of the RTP port is given to"""
+        self.srtp: Srtp | None = None
+        """None: in the clear"""
         self._agreed()
         self._incoming()
         self._timers()

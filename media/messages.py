@@ -47,6 +47,21 @@ class SetMedia(NamedTuple):
     """Addresses that the leg may latch on to; empty: any"""
 
 
+class SetKeys(NamedTuple):
+    """Encrypt the leg from now on (SRTP), before the SetMedia of the same agreement; a direction whose key is the same goes on."""
+
+    epoch: int
+    leg: int
+    suite: str
+    """Of RFC 4568 and RFC 7714; empty: in the clear"""
+    send_key: str
+    """Master key and salt, base64"""
+    receive_key: str
+
+    def __repr__(self) -> str:
+        return f"SetKeys(leg={self.leg}, suite={self.suite!r})"  # keys are not for logs
+
+
 class StartAudio(NamedTuple):
     """Begin to send (at ACK, or 500 ms after the 200). The first RTP packet from the peer does the same."""
 
@@ -240,6 +255,7 @@ class Dumped(NamedTuple):
 Command = (
     OpenLeg
     | SetMedia
+    | SetKeys
     | StartAudio
     | Play
     | PlayNext
@@ -264,8 +280,8 @@ _from_json = json.JSONDecoder().decode  # json.loads guesses the encoding of byt
 _TYPES: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
-        OpenLeg, SetMedia, StartAudio, Play, PlayNext, SendDigits, Bridge, Unbridge, CloseLeg, HandOver, TakeOver, Configure, Dump,
-        AskStats, Opened, OpenFailed, ClipEnded, Digit, Bridged, Latched, Quiet, HandedOver, Stats, LegState, LegGone, Dumped,
+        OpenLeg, SetMedia, SetKeys, StartAudio, Play, PlayNext, SendDigits, Bridge, Unbridge, CloseLeg, HandOver, TakeOver, Configure,
+        Dump, AskStats, Opened, OpenFailed, ClipEnded, Digit, Bridged, Latched, Quiet, HandedOver, Stats, LegState, LegGone, Dumped,
     )
 }  # fmt: skip
 

@@ -15,6 +15,7 @@ brought together by handing one of them over, sockets and all, before the bridge
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import random
 from collections.abc import Callable, Iterable, Sequence
@@ -44,6 +45,7 @@ from waitline.media.messages import (
     Report,
     Segment,
     SendDigits,
+    SetKeys,
     SetMedia,
     StartAudio,
     Stats,
@@ -124,6 +126,11 @@ class MediaLeg:
                 self._plane.epoch, self.id, codec, payload_type, dtmf_payload_type, host, port, rtcp_port, direction, tuple(latch_hosts)
             )
         )
+
+    def set_keys(self, suite: str, send_key: bytes, receive_key: bytes) -> None:
+        """Encrypt what the leg sends and receives, before ``set_media`` of the same agreement; an empty suite: in the clear."""
+        keys = [base64.b64encode(key).decode() for key in (send_key, receive_key)]
+        self._send(SetKeys(self._plane.epoch, self.id, suite, *keys))
 
     def start(self) -> None:
         """Let audio flow: at ACK, or 500 ms after the 200. The peer's first RTP packet does the same."""

@@ -70,6 +70,7 @@ def pack(leg: Leg) -> dict[str, Any]:
         "remote": leg.remote,
         "rtcp_remote": leg.rtcp_remote,
         "latch": leg.latch.dump(),
+        "srtp": leg.srtp.dump() if leg.srtp is not None else None,
         "resume": leg.resume,
         "through": leg.playlist.through,
         "programs": leg.playlist.dump(),

@@ -12,6 +12,7 @@ no row, not relayed            was on its way into a bank or out of it: goes on 
 a talk only one side has       was about to begin or end: both sides play silence; the command in hand decides
 relayed to it                  the offsets stay, so that the partner's next packet follows its last one, whatever was lost between
 paused, relayed to it          the numbers of its entry are a second old at most: they are stepped by the frames since
+encrypted                      counters go on from the numbers above; what came last may be heard twice, up to the record's age
 no sockets, no record          cannot go on: ``LegGone`` is reported, and control decides
 =============================  =====================================================================================
 
@@ -65,6 +66,7 @@ class Resumption:
             leg = table.add(number, (record["port"], record["rtcp_port"]), slot, table.ledger.take(), ssrc=record["ssrc"])
             table.player.take_slot(slot)
             revive(leg, record, hot, self._rows.get(number), table.player.frame_of(leg), table.frame_count)
+            table.encrypt_again(leg, record.get("srtp"))
         except (OSError, KeyError, TypeError, ValueError) as error:
             table.counters["legs_not_resumed"] += 1
             table.abandon(number)

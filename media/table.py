@@ -17,12 +17,13 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from waitline.media import g711, messages
+from waitline.media import g711, messages, srtp
 from waitline.media.dtmf import SILENT_TICKS, DigitSender
 from waitline.media.keeping import keep, step_forward
 from waitline.media.latch import Latch, usable
@@ -69,6 +70,7 @@ class LegTable:
         self.receiver = Receiver(
             self.player, wire, report, on_latched=self._on_latched, on_event=self._on_event, keep=self._keep, unix_s=unix_s
         )
+        self.sealed = srtp.SealedReceiver(self.receiver)
         self.counters = self.receiver.counters
         self.cname = cname
         self.quiet_ticks = quiet_s * TICKS_PER_S
@@ -86,6 +88,7 @@ class LegTable:
         self._handlers: dict[type, Callable[[Any], None]] = {
             messages.OpenLeg: self._open,
             messages.SetMedia: self._set_media,
+            messages.SetKeys: self._set_keys,
             messages.StartAudio: self._start_audio,
             messages.Play: self._play,
             messages.PlayNext: self._play_next,
@@ -117,13 +120,16 @@ class LegTable:
         """Take a datagram of a leg's RTP port, in a buffer that may be written to."""
         found = self.legs.get(leg)
         if found is not None:
-            self.receiver.datagram(found, data, size, source, at_s)
+            found.take(found, data, size, source, at_s)
 
     def control_datagram(self, leg: int, data: memoryview, size: int, source: Address) -> None:
         """Take a datagram of a leg's RTCP port."""
         found = self.legs.get(leg)
         if found is not None:
-            self.receiver.control(found, data, size, source, own_port=True)
+            if found.srtp is not None:
+                self.sealed.control(found, data, size, source)
+            else:
+                self.receiver.control(found, data, size, source, own_port=True)
 
     # --- what another worker left
 
@@ -239,6 +245,7 @@ class LegTable:
             playlist=Playlist(self.frame_count),
             send=wire.sender(number),
             rtcp_send=wire.rtcp_sender(number),
+            take=self.receiver.datagram,
         )
         leg.port, leg.rtcp_port = ports
         self.legs[number] = self._changed[number] = leg
@@ -276,6 +283,28 @@ class LegTable:
         if (old_codec, old_type) != (leg.codec, leg.payload_type):
             bank.media(leg, old_codec)
         bank.address(leg)
+
+    def _set_keys(self, command: messages.SetKeys) -> None:
+        leg = self.legs.get(command.leg)
+        if leg is None:
+            return
+        new = srtp.agreed(leg, command)
+        if new is not leg.srtp:
+            self._encrypt(leg, new)
+            self._changed[leg.id] = leg
+            if leg.row >= 0:
+                self.player.banks[leg.slot].address(leg)
+
+    def encrypt_again(self, leg: Leg, dump: dict[str, Any] | None) -> None:
+        """Encrypt a leg as another worker did, counters and all; None: it did not."""
+        if dump:
+            self._encrypt(leg, srtp.Srtp.restored(dump, leg.ssrc, leg.sequence))
+
+    def _encrypt(self, leg: Leg, how: srtp.Srtp | None) -> None:
+        srtp.attach(leg, how, self._wire)
+        leg.take = self.receiver.datagram if how is None else self.sealed.datagram
+        if how is not None:
+            how.on_turn = partial(self._changed.__setitem__, leg.id, leg)
 
     def _start_audio(self, command: messages.StartAudio) -> None:
         leg = self.legs.get(command.leg)
@@ -460,6 +489,7 @@ class LegTable:
         if leg.mux:
             leg.rtcp_send = leg.send
             self._wire.share_rtcp(leg.id)
+        self.encrypt_again(leg, row.get("srtp"))
         if leg.started:
             leg.started = False
             self._start(leg)

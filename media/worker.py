@@ -38,6 +38,7 @@ from numpy.typing import NDArray
 
 from waitline.clock import Clock, SystemClock
 from waitline.media import filter as kernel_filter
+from waitline.media import srtp
 from waitline.media.frame_store import map_frames
 from waitline.media.ledger import MAX_ATTEMPTS, SLOTS, Ledger
 from waitline.media.messages import Command, Configure, HandedOver, Report, decode, encode
@@ -390,6 +391,8 @@ def main(argv: Sequence[str]) -> int:
     store = map_frames(options.frames)
     vault = Vault(socket.socket(fileno=options.vault)) if options.vault >= 0 else Vault()
     filters = kernel_filter.works()
+    if not options.succeed:  # a successor has callers who hear nothing meanwhile: it loads what their legs need
+        srtp.load()
     priority = prioritise(usable_cores())
     try:
         estate = vault.inherit() if options.succeed else Estate(-1, {})

@@ -66,6 +66,7 @@ MEDIA_COUNTS = {
     "skipped_packets": "Packets left out because their tick came more than three frames late",
     "foreign_source": "Packets dropped: from an address the leg does not take",
     "not_rtp": "Packets dropped: not RTP",
+    "srtp_refused": "Packets of encrypted legs dropped: not authentic, or seen before",
     "unagreed_type": "Packets dropped: a payload type nobody agreed on",
     "not_relayed": "Packets of a bridge dropped: too old, or the other side takes none now",
     "send_errors": "Packets the kernel did not take",

@@ -17,7 +17,7 @@ from typing import Any
 from waitline.bridge.call.info_digits import digit_of
 from waitline.bridge.call.interruption import Ended
 from waitline.bridge.call.services import Services
-from waitline.bridge.call.session import MediaSession
+from waitline.bridge.call.session import MediaSession, warning
 from waitline.bridge.call.sound import Sound
 from waitline.bridge.call.state import CallState, CallStatus
 from waitline.bridge.net.endpoint import SipEndpoint
@@ -149,7 +149,12 @@ class Leg:
         media.listener = self._on_report
         self._sound = Sound(media, self._services.clips)
         self._session = MediaSession(
-            self._state.media, media, signalling_host=self._flow.remote[0], latch_any=self._services.config.rtp_latch_any
+            self._state.media,
+            media,
+            signalling_host=self._flow.remote[0],
+            latch_any=self._services.config.rtp_latch_any,
+            secure=self._flow.secure,
+            random=self._services.random,
         )
 
     def ring(self) -> None:
@@ -251,8 +256,8 @@ class Leg:
         try:
             answer = self._session.answer(body) if body else self._session.offer()
         except SipError as error:
-            status = error.status
-            self._endpoint.do(lambda agent, now: agent.reject_offer(dialog, status, now=now))
+            status, headers = error.status, warning(error)
+            self._endpoint.do(lambda agent, now: agent.reject_offer(dialog, status, headers=headers, now=now))
             return
         self._endpoint.do(lambda agent, now: agent.answer_offer(dialog, answer, now=now))
 

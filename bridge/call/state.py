@@ -105,6 +105,13 @@ class MediaFacts:
     codec: str = ""
     session_id: int = 0
     version: int = 0
+    srtp: str = "off"
+    """off | offered | required"""
+    srtp_suite: str = ""
+    """In use; empty: in the clear"""
+    srtp_generation: int = 0
+    srtp_seed: str = field(default="", repr=False)
+    """Of our keys (see ``sip.sdes``), marked as what it is, so that the store encrypts it; empty until one is needed"""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -42,7 +42,7 @@ Address = tuple[str, int]
 
 
 class Wire(Protocol):
-    """What carries datagrams in place of a UDP socket."""
+    """What carries messages in place of sockets: datagrams, and those of connections that it has made."""
 
     def send(self, data: bytes, flow: Flow) -> None:
         """Take a datagram for ``flow.remote``."""
@@ -266,10 +266,10 @@ class SipEndpoint:
 
     def _send_all(self, sends: list[Send]) -> None:
         for flow, data in sends:
-            if flow.transport != "udp":
-                self._send_stream(flow, data)
-            elif self._wire is not None:
+            if self._wire is not None and not self._streams(flow.transport):
                 self._wire.send(data, flow)
+            elif flow.transport != "udp":
+                self._send_stream(flow, data)
             else:
                 self._send_udp(flow, data)
 

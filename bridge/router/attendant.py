@@ -16,7 +16,8 @@ from waitline.bridge.call import notifications, status
 from waitline.bridge.call.call import Call
 from waitline.bridge.call.interruption import Ended, Redirected
 from waitline.bridge.call.services import Services
-from waitline.bridge.call.state import CallState, CallStatus, Script, SipFacts, Target
+from waitline.bridge.call.session import warning
+from waitline.bridge.call.state import CallState, CallStatus, MediaFacts, Script, SipFacts, Target
 from waitline.bridge.call.switchboard import Switchboard
 from waitline.bridge.instructions import fetching, main_loop
 from waitline.bridge.instructions.fetching import DocumentFailure
@@ -25,6 +26,7 @@ from waitline.bridge.instructions.outcomes import HangUp
 from waitline.bridge.limits import Rates
 from waitline.bridge.net.endpoint import SipEndpoint
 from waitline.bridge.router.doors import CHALLENGE, Admitted, Doors, Refusal
+from waitline.bridge.router.encryption import objection, policy_for
 from waitline.bridge.router.routes import Route, Routes, caller_of
 from waitline.bridge.sip.address import Address
 from waitline.bridge.sip.events import InviteReceived
@@ -73,10 +75,14 @@ class Attendant:
         if len(self._switchboard) >= self._services.config.sip_max_calls:
             self._refuse(event.dialog, 503, RETRY_AFTER, "too-many-calls")
             return None
+        policy = policy_for(route, self._services.config)
+        if refusal := objection(policy, event.flow, self._services.config):
+            self._refuse(event.dialog, refusal.status, refusal.headers, refusal.reason)
+            return None
         if (excess := self._excess(route)) is not None:
             self._refuse(event.dialog, excess.status, excess.headers, excess.reason)
             return None
-        call = Call(self._state(event, route, verdict), self._services, self._endpoint, event.flow)
+        call = Call(self._state(event, route, verdict, policy), self._services, self._endpoint, event.flow)
         self._switchboard.add(call)
         return call
 
@@ -145,7 +151,7 @@ class Attendant:
             call.leg.refuse(503, headers=RETRY_AFTER)
             return Ended(status=CallStatus.FAILED, reason="no-media", by_peer=False)
         except SipError as error:
-            call.leg.refuse(error.status)
+            call.leg.refuse(error.status, headers=warning(error))
             return Ended(status=CallStatus.FAILED, reason=f"refused-{error.status}", by_peer=False)
         call.leg.ring()
         ringing_s = (self._services.clock.utc() - call.state.created_at).total_seconds()
@@ -205,7 +211,7 @@ class Attendant:
         lasting = status_code != CHALLENGE  # nothing is kept for strangers: whoever does not hear the challenge asks again
         self._endpoint.do(lambda agent, now: agent.reject(dialog, status_code, headers=headers, lasting=lasting, now=now))
 
-    def _state(self, event: InviteReceived, route: Route, admitted: Admitted) -> CallState:
+    def _state(self, event: InviteReceived, route: Route, admitted: Admitted, encryption: str) -> CallState:
         request, flow = event.request, event.flow
         return CallState(
             sid=self._services.sids.call(),
@@ -226,6 +232,7 @@ class Attendant:
                 username=admitted.username,
                 headers=_extension_headers(request),
             ),
+            media=MediaFacts(srtp=encryption),
         )
 
 

@@ -1,7 +1,9 @@
 """Offer and answer (RFC 3264) for one G.711 stream: which line, codec, payload types, addresses and direction both sides agree on.
 
-Of an offer the first usable audio line is taken and every other one refused with port 0; usable means RTP/AVP (or AVPF, whose feedback
-nobody has to send), an IP address of our family, a codec of ours. No usable line: NoCommonCodec, status 488. The answer names one codec,
+Of an offer the first usable audio line is taken and every other one refused with port 0; usable means RTP/AVP or RTP/SAVP (or AVPF and
+SAVPF, whose feedback nobody has to send), an IP address of our family, a codec of ours, and that its encryption and our policy for it come
+together (see ``sdes``). A line that can be encrypted goes before one that cannot; RTP/AVP with keys is such a line, for phones that would
+like to (RFC 8643). No usable line: NoCommonCodec or EncryptionRefused, status 488. The answer names one codec,
 so that the peer cannot change it in mid-stream without an offer, in the offer's order of preference and under the offer's payload types.
 
 Hold comes in three forms: ``sendonly``, ``inactive``, and the connection address 0.0.0.0 of RFC 2543, which means "send me nothing".
@@ -15,16 +17,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from waitline.bridge.sip import sdes
 from waitline.bridge.sip.description import Attribute, Media, Origin, SessionDescription, is_ip
+from waitline.bridge.sip.sdes import IN_THE_CLEAR, Crypto, CryptoLine, Encryption
 from waitline.errors import SipError
 
-__all__ = ["LocalMedia", "Media", "Negotiated", "NoCommonCodec", "SessionDescription", "accept", "answer", "offer"]
+__all__ = [
+    "Crypto",
+    "Encryption",
+    "EncryptionRefused",
+    "LocalMedia",
+    "Media",
+    "Negotiated",
+    "NoCommonCodec",
+    "SessionDescription",
+    "accept",
+    "answer",
+    "offer",
+]
 
 CODECS = {"PCMU": 0, "PCMA": 8}  # name → static payload type (RFC 3551)
 DTMF_PAYLOAD_TYPE = 101  # of our offers
 PTIME_MS = 20
 
 _TRANSPORTS = ("RTP/AVP", "RTP/AVPF")
+_SECURE_TRANSPORTS = ("RTP/SAVP", "RTP/SAVPF")
 _UNSPECIFIED = ("0.0.0.0", "::")
 _EVENTS = "0-15"  # RFC 4733: 0-9 * # A-D
 
@@ -34,6 +51,10 @@ class NoCommonCodec(SipError):
 
     def __init__(self, message: str = "no audio stream both sides can use") -> None:
         super().__init__(message, status=488)
+
+
+class EncryptionRefused(NoCommonCodec):
+    """The peer's encryption and our policy do not come together; the message is for its Warning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +74,7 @@ class LocalMedia:
     """Of the first description; ``previous`` decides later ones."""
     direction: str = "sendrecv"
     """What we are willing to do."""
+    encryption: Encryption = IN_THE_CLEAR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +96,8 @@ class Negotiated:
     """As seen from us."""
     ptime_ms: int = PTIME_MS
     """What the peer would like to receive; 20 if it says nothing."""
+    crypto: Crypto | None = None
+    """None: in the clear"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,32 +108,33 @@ class _Stream:
     codec: str
     payload_type: str
     dtmf: str | None
+    crypto: CryptoLine | None
 
 
 def answer(offer: SessionDescription, local: LocalMedia, *, previous: SessionDescription | None = None) -> Negotiated:
-    """The answer to the peer's offer. Raises NoCommonCodec."""
-    streams = [_stream(offer, media, local) for media in offer.media]
-    index = next((i for i, stream in enumerate(streams) if stream), None)
-    if index is None or (stream := streams[index]) is None:
-        raise NoCommonCodec
-    agreed = _agreed(offer, stream, local.direction)
+    """The answer to the peer's offer. Raises NoCommonCodec, EncryptionRefused."""
+    usable = [(i, stream) for i, media in enumerate(offer.media) if (stream := _stream(offer, media, local))]
+    allowed = [(i, stream) for i, stream in usable if _is_allowed(stream.media, stream.crypto, local.encryption)]
+    if not allowed:
+        raise _refused(usable[0][1].media, local.encryption) if usable else NoCommonCodec
+    index, stream = next((found for found in allowed if found[1].crypto), allowed[0])
+    agreed = _agreed(offer, stream, local.direction, ours=_our_line(stream.crypto, local.encryption))
     ours = _answer_line(stream, local, agreed.direction)
     media = tuple(ours if i == index else line.rejected() for i, line in enumerate(offer.media))
     return replace(agreed, description=_versioned(_description(local, media), previous))
 
 
 def offer(local: LocalMedia, *, previous: SessionDescription | None = None) -> SessionDescription:
-    """An offer of ours: all our codecs, in the place of our stream in ``previous``."""
-    ours = _offer_line(local)
-    if previous is None:
-        return _description(local, (ours,))
-    places = list(previous.media)
+    """An offer of ours: all our codecs, in the place of our stream in ``previous``, and encrypted as that is. Raises EncryptionRefused."""
+    places = list(previous.media) if previous else []
     index = next((i for i, line in enumerate(places) if line.port), len(places))
-    places[index : index + 1] = [ours]
+    places[index : index + 1] = [_offer_line(local, places[index] if index < len(places) else None)]
+    if previous is None:
+        return _description(local, tuple(places))
     return _versioned(_description(local, tuple(places)), previous)
 
 
-def accept(local_offer: SessionDescription, remote_answer: SessionDescription) -> Negotiated:
+def accept(local_offer: SessionDescription, remote_answer: SessionDescription, encryption: Encryption = IN_THE_CLEAR) -> Negotiated:
     """What the peer's answer to our offer agrees on. Raises NoCommonCodec if the peer refused, or answered something else."""
     index = next(i for i, line in enumerate(local_offer.media) if line.port)
     if index >= len(remote_answer.media):
@@ -123,16 +148,45 @@ def accept(local_offer: SessionDescription, remote_answer: SessionDescription) -
         codecs=codecs,
         dtmf=_dtmf(ours) is not None,
         direction=ours.direction or "sendrecv",
+        encryption=encryption,
     )
     stream = _stream(remote_answer, remote_answer.media[index], local)
     if stream is None:
         raise NoCommonCodec
-    return _agreed(remote_answer, stream, local.direction)
+    mine = {(line.tag, line.suite): line for line in _crypto_lines(ours)}
+    taken = mine.get(stream.crypto[:2]) if stream.crypto else None
+    if not _is_allowed(stream.media, taken, encryption):
+        raise _refused(stream.media, encryption)
+    return _agreed(remote_answer, stream, local.direction, ours=taken)
+
+
+def _is_allowed(media: Media, crypto: CryptoLine | None, encryption: Encryption) -> bool:
+    """Whether a line with these keys (None: none that we can do) is what its transport and our policy ask for."""
+    if crypto is None:
+        return media.transport.upper() in _TRANSPORTS and encryption.policy != "required"
+    return encryption.policy != "off"
+
+
+def _refused(media: Media, encryption: Encryption) -> EncryptionRefused:
+    if encryption.policy == "off":
+        return EncryptionRefused("encrypted media is not taken here")
+    if media.transport.upper() in _TRANSPORTS and not media.has("crypto"):
+        return EncryptionRefused("media must be encrypted: RTP/SAVP with a=crypto")
+    return EncryptionRefused("none of the crypto suites offered can be used")
+
+
+def _crypto_lines(media: Media) -> list[CryptoLine]:
+    return sdes.parse(value for name, value in media.attributes if name == "crypto" and value)
+
+
+def _our_line(theirs: CryptoLine | None, encryption: Encryption) -> CryptoLine | None:
+    """The answer to a line of the peer: its tag and suite, and our key (RFC 4568 §5.1.2)."""
+    return None if theirs is None else CryptoLine(theirs.tag, theirs.suite, encryption.key(theirs.suite))
 
 
 def _stream(description: SessionDescription, media: Media, local: LocalMedia) -> _Stream | None:
     """The line as a stream, None if we cannot use it."""
-    if media.kind != "audio" or not media.port or media.transport.upper() not in _TRANSPORTS:
+    if media.kind != "audio" or not media.port or media.transport.upper() not in (*_TRANSPORTS, *_SECURE_TRANSPORTS):
         return None
     host = description.host_of(media)
     if host is None or not is_ip(host) or (":" in host) != (":" in local.host):
@@ -140,7 +194,9 @@ def _stream(description: SessionDescription, media: Media, local: LocalMedia) ->
     for payload_type in filter(_is_payload_type, media.formats):
         encoding = media.encoding(payload_type)
         if encoding is not None and encoding[0] in local.codecs and encoding[1] == 8000:
-            return _Stream(media=media, codec=encoding[0], payload_type=payload_type, dtmf=_dtmf(media) if local.dtmf else None)
+            dtmf = _dtmf(media) if local.dtmf else None
+            crypto = local.encryption.choose(_crypto_lines(media))
+            return _Stream(media=media, codec=encoding[0], payload_type=payload_type, dtmf=dtmf, crypto=crypto)
     return None
 
 
@@ -156,7 +212,7 @@ def _dtmf(media: Media) -> str | None:
     return None
 
 
-def _agreed(description: SessionDescription, stream: _Stream, willing: str) -> Negotiated:
+def _agreed(description: SessionDescription, stream: _Stream, willing: str, *, ours: CryptoLine | None) -> Negotiated:
     media = stream.media
     host = description.host_of(media) or ""
     return Negotiated(
@@ -169,6 +225,7 @@ def _agreed(description: SessionDescription, stream: _Stream, willing: str) -> N
         remote_rtcp_port=_rtcp_port(media),
         direction=_our_direction(description.direction_of(media), willing, silent=host in _UNSPECIFIED),
         ptime_ms=_ptime_ms(media),
+        crypto=Crypto(ours.suite, ours.key, stream.crypto.key) if ours and stream.crypto else None,
     )
 
 
@@ -198,14 +255,20 @@ def _answer_line(stream: _Stream, local: LocalMedia, direction: str) -> Media:
     if stream.dtmf is not None:
         formats.append((stream.dtmf, "telephone-event"))
     rtcp: list[Attribute] = [("rtcp-mux", None)] if stream.media.has("rtcp-mux") else _rtcp_attribute(local)
-    return _audio(local, formats, rtcp, direction, transport=stream.media.transport)
+    mine = _our_line(stream.crypto, local.encryption)
+    return _audio(local, formats, rtcp, direction, transport=stream.media.transport, crypto=[mine] if mine else [])
 
 
-def _offer_line(local: LocalMedia) -> Media:
+def _offer_line(local: LocalMedia, previous: Media | None) -> Media:
     formats = [(str(CODECS[codec]), codec) for codec in local.codecs]
     if local.dtmf:
         formats.append((str(DTMF_PAYLOAD_TYPE), "telephone-event"))
-    return _audio(local, formats, [*_rtcp_attribute(local), ("rtcp-mux", None)], local.direction)
+    encryption, crypto = local.encryption, local.encryption.lines()
+    if encryption.policy == "required" and not crypto:
+        raise EncryptionRefused("media must be encrypted, and cannot be here")
+    transport = previous.transport if previous and encryption.current else _SECURE_TRANSPORTS[0] if encryption.policy == "required" else ""
+    rtcp = [*_rtcp_attribute(local), ("rtcp-mux", None)]
+    return _audio(local, formats, rtcp, local.direction, transport=transport or _TRANSPORTS[0], crypto=crypto)
 
 
 def _rtcp_attribute(local: LocalMedia) -> list[Attribute]:
@@ -214,10 +277,17 @@ def _rtcp_attribute(local: LocalMedia) -> list[Attribute]:
 
 
 def _audio(
-    local: LocalMedia, formats: list[tuple[str, str]], rtcp: list[Attribute], direction: str, *, transport: str = "RTP/AVP"
+    local: LocalMedia,
+    formats: list[tuple[str, str]],
+    rtcp: list[Attribute],
+    direction: str,
+    *,
+    transport: str,
+    crypto: list[CryptoLine],
 ) -> Media:
     attributes: list[Attribute] = [("rtpmap", f"{number} {name}/8000") for number, name in formats]
     attributes += [("fmtp", f"{number} {_EVENTS}") for number, name in formats if name == "telephone-event"]
+    attributes += [("crypto", str(line)) for line in crypto]
     attributes += [("ptime", str(PTIME_MS)), *rtcp, (direction, None)]
     return Media(
         kind="audio", port=local.port, transport=transport, formats=tuple(number for number, _ in formats), attributes=tuple(attributes)

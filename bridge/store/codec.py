@@ -3,6 +3,9 @@
 A call-path write is encoded where it is appended, so that a value that cannot be stored raises at its author and a dictionary that changes
 later does no harm. Text that a database would refuse (a NUL, half a surrogate pair: tenants and phones send both) is cleaned, not refused:
 losing a debugger entry over one character helps nobody.
+
+Plain data that holds keys of media (SDES, ``inline:`` in a session description) is encrypted as a whole, as secrets are, and bound to its
+row. What holds none is not: that would cost every call for the sake of a few.
 """
 
 from __future__ import annotations
@@ -42,6 +45,10 @@ def clean_text(value: str) -> str:
 _to_json = json.JSONEncoder(separators=(",", ":")).encode  # made once; ASCII only: any text passes, escaped
 
 
+KEY_MARK = "inline:"
+"""What media keys stand behind wherever they stand (RFC 4568 §9.2)."""
+
+
 _ENCODERS: dict[Any, Converter] = {datetime: to_microseconds, str: clean_text, dict: _to_json}
 _DECODERS: dict[Any, Converter] = {datetime: from_microseconds, bool: bool, dict: json.loads}
 
@@ -57,6 +64,7 @@ class Codec(Generic[R]):
         self._encoders = self._converters(kind.written, _ENCODERS)
         self._decoders = self._converters(kind.read, _DECODERS)
         self._secrets = SECRET_FIELDS.get(kind.record, ())
+        self._plain_data = tuple(name for name in kind.written if plain_type(kind.record, name)[0] is dict)
 
     def _converters(self, names: Sequence[str], table: dict[Any, Converter]) -> list[tuple[int, Converter, bool]]:
         found = [(index, plain_type(self.kind.record, name)) for index, name in enumerate(names)]
@@ -68,6 +76,10 @@ class Codec(Generic[R]):
         for index, convert, nullable in self._encoders:
             if not (nullable and row[index] is None):
                 row[index] = convert(row[index])
+        for name in self._plain_data:
+            index = self.kind.written.index(name)
+            if row[index] is not None and KEY_MARK in row[index]:
+                row[index] = self._box.encrypt(row[index], *self._place(name, row, self.kind.written))
         for name in self._secrets:
             index = self.kind.written.index(name)
             row[index] = self._box.encrypt(row[index], self.kind.table.name, record.sid, name)  # type: ignore[attr-defined]
@@ -83,6 +95,10 @@ class Codec(Generic[R]):
     def decode(self, row: Sequence[Any]) -> R:
         """Return the record of a row of ``kind.read``. Raises StoreError if a secret does not decrypt."""
         values = list(row)
+        for name in self._plain_data:
+            index = self.kind.read.index(name)
+            if values[index] is not None and not values[index].startswith("{"):
+                values[index] = self._box.decrypt(values[index], *self._place(name, values, self.kind.read))
         for index, convert, nullable in self._decoders:
             if not (nullable and values[index] is None):
                 values[index] = convert(values[index])
@@ -91,6 +107,10 @@ class Codec(Generic[R]):
             plain[name] = self._box.decrypt(plain[name], self.kind.table.name, plain["sid"], name)
         record: R = self.kind.record(**plain)
         return record
+
+    def _place(self, name: str, row: Sequence[Any], names: Sequence[str]) -> tuple[str, ...]:
+        """Where a value is stored: its table, its column, and its row where that has a key."""
+        return (self.kind.table.name, name, *(str(row[names.index(part)]) for part in self.kind.key))
 
     def encode_value(self, name: str, value: Any) -> Any:
         """Return a field's value as its column holds it, for a condition."""

@@ -102,6 +102,8 @@ class SipDomain:
     voice_status_callback_method: str = "POST"
     sip_registration: bool = False
     secure: bool = False
+    media_encryption: str = ""
+    """off | offered | required; empty: what the platform does"""
     date_created: datetime
     date_updated: datetime
 

@@ -38,7 +38,7 @@ from waitline.bridge.store.records import (
     SipDomain,
 )
 
-SCHEMA_VERSION = "0003"
+SCHEMA_VERSION = "0004"
 """The revision of the newest migration."""
 
 LIVE_STATUSES = ("queued", "initiated", "ringing", "in-progress")

@@ -37,9 +37,9 @@ module g711.so
 module aufile.so
 module sndfile.so
 module uuid.so
+module srtp.so
 module account.so
 module menu.so
-module srtp.so
 module ctrl_tcp.so
 ctrl_tcp_listen {host}:{control_port}
 snd_path {folder}

@@ -87,13 +87,15 @@ def build(start: str, headers: list[tuple[str, str]], body: str = "") -> bytes:
     return "\r\n".join(lines).encode()
 
 
-def sdp(host: str, port: int, *, codecs: str = "0 8", direction: str = "sendrecv", version: int = 1, extra: str = "") -> str:
+def sdp(
+    host: str, port: int, *, codecs: str = "0 8", direction: str = "sendrecv", version: int = 1, extra: str = "", profile: str = "RTP/AVP"
+) -> str:
     """Return a session description with G.711 and telephone-event 101; ``codecs`` are payload types in the order preferred."""
     names = {"0": "PCMU", "8": "PCMA"}
     maps = "".join(f"a=rtpmap:{number} {names[number]}/8000\r\n" for number in codecs.split() if number in names)
     return (
         f"v=0\r\no=- 1000 {version} IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\n"
-        f"m=audio {port} RTP/AVP {codecs} 101\r\n{maps}a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n"
+        f"m=audio {port} {profile} {codecs} 101\r\n{maps}a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n"
         f"a=ptime:20\r\na={direction}\r\n{extra}"
     )
 

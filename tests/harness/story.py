@@ -263,11 +263,13 @@ class Story:
             self.loop.call_soon(phone.take_sip, data)
 
     def send_sip(self, data: bytes, source: tuple[str, int]) -> None:
-        self.loop.call_soon(self.control.endpoint.datagram, data, Flow("udp", PLATFORM, source))
+        phone = self.phones.get(source)
+        transport = phone.transport if phone is not None else "udp"
+        self.loop.call_soon(self.control.endpoint.datagram, data, Flow(transport, PLATFORM, source))
 
     def listen(self, phone: Phone) -> None:
         """Let a phone hear what is sent to its RTP port."""
-        self.media.listen(phone.rtp, lambda packet, _source: phone.ear.take(packet))
+        self.media.listen(phone.rtp, lambda packet, _source: phone.take_rtp(packet))
 
     def send_rtp(self, packet: bytes, source: tuple[str, int], to: tuple[str, int]) -> None:
         self.media.inject(packet, source, to[1])

@@ -12,6 +12,7 @@ otherwise. Waiting is in virtual time and always has a deadline::
 from __future__ import annotations
 
 import asyncio
+import base64
 import random
 import struct
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from typing import Protocol
 
 from harness.audio import encode, tone
 from harness.sip_message import Message, build, sdp
+from harness.srtp_peer import KEY_BYTES, SALT_BYTES, Direction
 from harness.story_ear import FRAME_S, Ear, Frame, Heard, Sound
 
 Address = tuple[str, int]
@@ -54,12 +56,22 @@ class Phone:
         self.loses_packets: Callable[[int], bool] = lambda _number: False
         """Which of a key's five packets (0..4, the last three its end) get lost."""
         self.codecs = "0 8"
+        self.transport = "udp"
+        self.profile = "RTP/AVP"
+        self.suite = ""
+        """How it encrypts, by RFC 4568's name; empty: not at all"""
+        self.key = b""
+        self.hears_by: Direction | None = None
+        self.says_by: Direction | None = None
+        self.crypto: list[str] = []
+        """What the platform's newest description said of keys"""
+        self._their_key = ""
         self._story = story
         self._random = random.Random(name)
         self._waiting: list[tuple[Callable[[], bool], asyncio.Event]] = []
         self._fresh_call()
         self._ssrc = self._random.getrandbits(32)
-        self._sequence = 0
+        self._sequence = self._rollovers = 0
         self._timestamp = 0
         self._talking: list[bytes] = []
         self._talk_timer: asyncio.TimerHandle | None = None
@@ -214,9 +226,17 @@ class Phone:
 
     def _send_rtp(self, kind: int, timestamp: int, payload: bytes, marker: bool) -> None:
         self._sequence = (self._sequence + 1) & 0xFFFF
-        header = struct.pack("!BBHII", 0x80, kind | marker << 7, self._sequence, timestamp, self._ssrc)
+        self._rollovers += not self._sequence
+        packet = struct.pack("!BBHII", 0x80, kind | marker << 7, self._sequence, timestamp, self._ssrc) + payload
+        if self.says_by is not None:
+            packet = self.says_by.seal(packet, self._rollovers)
         if self.media[1]:
-            self._story.send_rtp(header + payload, self.rtp, self.media)
+            self._story.send_rtp(packet, self.rtp, self.media)
+
+    def take_rtp(self, packet: bytes) -> None:
+        """A packet arrived; reports are not for the ear."""
+        if not 192 <= packet[1] <= 223:
+            self.ear.take(packet if self.hears_by is None else self.hears_by.open(packet))
 
     # --- SIP
 
@@ -226,7 +246,19 @@ class Phone:
 
     def offer(self) -> str:
         self.version += 1
-        return sdp(self.sdp_host, self.rtp[1], codecs=self.codecs, direction=self.direction, version=self.version)
+        extra = ""
+        if self.suite:
+            self.key = self.key or self._random.randbytes(KEY_BYTES[self.suite] + SALT_BYTES[self.suite])
+            extra = f"a=crypto:7 {self.suite} inline:{base64.b64encode(self.key).decode()}|2^31\r\n"
+        return sdp(
+            self.sdp_host,
+            self.rtp[1],
+            codecs=self.codecs,
+            direction=self.direction,
+            version=self.version,
+            extra=extra,
+            profile=self.profile,
+        )
 
     def send(self, method: str, *, cseq: int = 0, branch: str = "", body: str = "", headers: tuple[tuple[str, str], ...] = ()) -> int:
         """Send a request of the newest call; returns its CSeq."""
@@ -234,7 +266,7 @@ class Phone:
         self.cseq = max(self.cseq, number)
         self._branches[number] = branch or (self._branches[number] if method == "CANCEL" else f"z9hG4bK{self._random.getrandbits(64):x}")
         common = [
-            ("Via", f"SIP/2.0/UDP {self.host}:{self.address[1]};rport;branch={self._branches[number]}"),
+            ("Via", f"SIP/2.0/{self.transport.upper()} {self.host}:{self.address[1]};rport;branch={self._branches[number]}"),
             ("Max-Forwards", "70"),
             ("From", self.from_),
             ("To", self.to),
@@ -280,8 +312,22 @@ class Phone:
 
     def _take_media(self, message: Message) -> None:
         if message.body:
+            self._take_keys(message)
             self.media = message.rtp
             self.ear.codec = "PCMA" if message.sdp("m")[0].split()[3] == "8" else "PCMU"
+
+    def _take_keys(self, message: Message) -> None:
+        """The platform's key, if it took ours; one that is the same goes on."""
+        self.crypto = [value.removeprefix("crypto:") for value in message.sdp("a") if value.startswith("crypto:")]
+        if not self.suite or not self.crypto:
+            self.hears_by = self.says_by = None
+            return
+        tag, suite, key = self.crypto[0].split()
+        assert (tag, suite) == ("7", self.suite), self.crypto
+        if self.says_by is None:
+            self.says_by = Direction(suite, self.key)
+        if self.hears_by is None or key != self._their_key:
+            self.hears_by, self._their_key = Direction(suite, base64.b64decode(key.removeprefix("inline:"))), key
 
     def _answer(self, request: Message) -> None:
         if request.method == "BYE":

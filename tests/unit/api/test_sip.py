@@ -44,6 +44,18 @@ def test_a_domain_is_made_changed_and_deleted():
     run(story())
 
 
+def test_a_domain_says_whether_its_calls_are_encrypted():
+    async def story():
+        async with rest() as api:
+            made = (await api.post("/SIP/Domains.json", DomainName="enc.sip.test", MediaEncryption="required")).body
+            assert (made["media_encryption"], made["secure"]) == ("required", False)
+            path = f"/SIP/Domains/{made['sid']}.json"
+            assert (await api.post(path, MediaEncryption="perhaps")).code == 21231
+            assert (await api.post(path, MediaEncryption="")).body["media_encryption"] == ""
+
+    run(story())
+
+
 NAMES_THAT_CANNOT_BE = ["", "a b", "-a.test", "a-.test", "a..test", ".test", "a_b.test", "10.0.0.1", "1.2", "::1", "x" * 64 + ".test"]
 
 

@@ -113,7 +113,6 @@ def test_avpf_is_answered_as_avpf():
         "m=audio 4000 RTP/AVP 18",
         "m=audio 4000 RTP/AVP 200",
         "m=audio 0 RTP/AVP 0",
-        "m=audio 4000 RTP/SAVP 0",
         "m=audio 4000 UDP/TLS/RTP/SAVPF 111 0 8",
         "m=video 4000 RTP/AVP 31",
         "m=audio 4000 RTP/AVP",

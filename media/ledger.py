@@ -37,8 +37,9 @@ IN_HAND_BYTES = 1 << 18
 MAX_ATTEMPTS = 2
 """How often a batch in hand is obeyed: one that kills its worker twice is left out."""
 
-_MAGIC = b"WLTABLE1"
+LAYOUT = "WLTABLE1"
 """With the version of this layout: a successor reads no other."""
+_MAGIC = LAYOUT.encode()
 _HEADER = struct.Struct("<8sQdQQQ")
 """magic, legs, when tick 0 was (monotonic seconds), newest epoch, the port that was opened last, entries that were ever in use"""
 _START_AT, _EPOCH_AT, _PORT_AT, _USED_AT = 16, 24, 32, 40

@@ -56,7 +56,7 @@ from waitline.media.messages import (
 
 
 class LegLost(NamedTuple):
-    """The worker of the leg is gone, and the leg's ports and sound with it. The last thing a listener hears."""
+    """The worker of the leg died, and none could go on with the leg: its ports and sound are gone. The last thing a listener hears."""
 
     leg: int
     reason: str

@@ -4,10 +4,12 @@ The worker tells what it opens and closes and never waits: where the link is ful
 A worker that takes another's place is given, in pages, the table first and then the sockets of all legs. JSON objects, a message each, with
 descriptors (SCM_RIGHTS)::
 
-    worker → supervisor    {"do": "table"} + 1                 my table from now on: in the place of the one I was given
+    worker → supervisor    {"do": "ready", "layout": "…"}      to be sent what another leaves, in a table of this form
+                           {"do": "table", "layout": "…"} + 1  my table from now on: in the place of the one I was given
                            {"do": "keep", "leg": 7} + 2        its RTP and RTCP socket
                            {"do": "share", "leg": 7}           the second is closed
                            {"do": "drop", "leg": 7}            all are closed
+                           {"do": "left"}                      as told: another may go on
                            {"do": "part", "leg": 7}            it is on its way to another worker, which will keep it
     supervisor → worker    {"do": "go", "table": true, "legs": [[7, 2], [9, 1]], "more": false} + 4
                            {"do": "leave"}                     another worker takes over: end between two ticks
@@ -24,6 +26,8 @@ import socket
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+from waitline.media.ledger import LAYOUT
 
 MAX_MESSAGE_BYTES = 65_536
 MAX_DESCRIPTORS = 253
@@ -50,7 +54,7 @@ class Vault:
 
     def table(self, descriptor: int) -> None:
         """Have a table kept, and what was taken over with the one before forgotten."""
-        self._say({"do": "table"}, [descriptor])
+        self._say({"do": "table", "layout": LAYOUT}, [descriptor])
 
     def keep(self, leg: int, sockets: Sequence[socket.socket]) -> None:
         """Have the sockets of a leg kept."""
@@ -67,6 +71,10 @@ class Vault:
     def part(self, leg: int) -> None:
         """Say that a leg is on its way to another worker."""
         self._say({"do": "part", "leg": leg})
+
+    def left(self) -> None:
+        """Say that nothing is done here any more: the process is a while in ending."""
+        self._say({"do": "left"})
 
     def flush(self) -> None:
         """Say what waits, as far as there is room."""
@@ -94,6 +102,7 @@ class Vault:
     def inherit(self) -> Estate:
         """Wait for all pages of what a worker left; EOFError where the supervisor goes before."""
         assert self._link is not None
+        self._say({"do": "ready", "layout": LAYOUT})
         self._link.setblocking(True)
         estate = Estate(-1, {})
         more = True

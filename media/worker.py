@@ -4,6 +4,10 @@ Started as ``python -m waitline.media.worker --index N --link FD --frames FD --l
 control, whose first message is Configure; the frames are the frame store's memfd; the lifeline is a pipe whose other end the parent
 holds, so that its end is the worker's, however it came about. Control going away is not the end: what plays, plays on.
 
+Its table is a memory file (``ledger``) that the supervisor keeps together with duplicates of all sockets (``vault``). Started with
+``--succeed`` it takes the place of a worker that died, or that leaves: it waits for both, goes on with every leg where it was, and does the
+batch of commands again that the other had in hand.
+
 The loop waits in one epoll for the timer, the link, the lifeline and the sockets of relayed legs; all other sockets are looked at once
 a tick. Nothing in it waits for control: commands are read when they are there, reports go out when there is room.
 
@@ -394,13 +398,14 @@ def main(argv: Sequence[str]) -> int:
     if not options.succeed:  # a successor has callers who hear nothing meanwhile: it loads what their legs need
         srtp.load()
     priority = prioritise(usable_cores())
+    ledger = Ledger.new()
+    gc.collect()  # whatever can be done before another leaves is no gap in its calls
     try:
         estate = vault.inherit() if options.succeed else Estate(-1, {})
         left = Ledger.found(estate.table) if estate.table >= 0 else None
     except (EOFError, ValueError) as error:
         _log(f"worker {options.index} cannot go on for another: {error}")
         return EXIT_CANNOT
-    ledger = Ledger.new()
     if left is None:
         vault.table(ledger.fd)
     first = _configured(left) or await_configure(link, options.lifeline, ledger)
@@ -421,10 +426,12 @@ def main(argv: Sequence[str]) -> int:
     configure = first[0]
     ports = f"ports {configure.first_port}-{configure.last_port}"
     _log(f"worker {options.index}: {priority}, kernel filter {'on' if filters else 'not available'}, {ports}")
-    gc.collect()
     gc.freeze()
     gc.disable()
-    return EXIT_LEFT if worker.run(first[1]) else 0
+    if worker.run(first[1]):
+        vault.left()
+        os._exit(EXIT_LEFT)  # an orderly end of the interpreter is a gap in all calls
+    return 0
 
 
 def _configured(left: Ledger | None) -> tuple[Configure, list[Command]] | None:

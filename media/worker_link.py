@@ -1,8 +1,10 @@
 """Control's end of the links to media worker processes.
 
 A ``SocketLink`` starts its worker when the first leg wants it, and again after the worker died. Commands of one turn of the loop go out as
-one batch; where the socket is full they wait in order, and the loop is not held up. Reports are read as they come. When the link ends,
-whoever attached is told, once, and every leg of that worker is lost.
+one batch; where the socket is full they wait in order, and the loop is not held up. Reports are read as they come.
+
+That a worker died is not seen here: the supervisor holds the other end of the link too, and a successor reads what waits in it. When the
+link ends nobody could take its place; whoever attached is told, once, and every leg of that worker is lost.
 
 How a worker process comes to be is not this module's business: ``spawn`` returns our end of its link. In service the supervisor starts it;
 ``start_process`` does so for tests and measurements.

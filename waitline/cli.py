@@ -91,16 +91,19 @@ def doctor(config: ConfigOption = None) -> None:
 
 
 @app.command()
-def upgrade(config: ConfigOption = None) -> None:
+def upgrade(
+    config: ConfigOption = None,
+    media: Annotated[bool, typer.Option("--media", help="replace media processes at once, under their calls: a gap of some 50 ms")] = False,
+) -> None:
     """Replace the running platform's control process by the version now installed, under live calls.
 
     The new version checks itself first; if it cannot take over, nothing changes, the reason is printed and the exit code is 1. Media
-    processes go on as they are.
+    processes are replaced as soon as they have no call.
     """
     from waitline.bridge.config import load_config
     from waitline.operate import upgrade as run_upgrade
 
-    raise typer.Exit(_answering_for_settings(lambda: run_upgrade(load_config(config).data, typer.echo)))
+    raise typer.Exit(_answering_for_settings(lambda: run_upgrade(load_config(config).data, typer.echo, media=media)))
 
 
 @app.command()

@@ -33,21 +33,21 @@ class NotRunning(Exception):
     """No platform, or none of ours, runs on the data folder; the text says so."""
 
 
-def upgrade(folder: Path, say: Callable[[str], None]) -> int:
-    """Have the running platform's control replaced by the code now on disk; returns the exit code."""
-    return _ask(folder, "upgrade", UPGRADE_WITHIN_S, say)
+def upgrade(folder: Path, say: Callable[[str], None], *, media: bool = False) -> int:
+    """Have the running platform's control, and its media workers too, replaced by the code now on disk; returns the exit code."""
+    return _ask(folder, {"do": "upgrade", **({"media": True} if media else {})}, UPGRADE_WITHIN_S, say)
 
 
 def reload(folder: Path, say: Callable[[str], None]) -> int:
     """Have the running platform read its certificates again; returns the exit code."""
-    return _ask(folder, "reload", RELOAD_WITHIN_S, say)
+    return _ask(folder, {"do": "reload"}, RELOAD_WITHIN_S, say)
 
 
-def _ask(folder: Path, what: str, within_s: float, say: Callable[[str], None]) -> int:
+def _ask(folder: Path, order: dict[str, Any], within_s: float, say: Callable[[str], None]) -> int:
     try:
         with _connected(folder) as door:
             door.settimeout(within_s)
-            door.send(json.dumps({"do": what}).encode())
+            door.send(json.dumps(order).encode())
             answer = json.loads(door.recv(_MAX_MESSAGE_BYTES) or b'{"text": "the platform ended meanwhile"}')
     except (NotRunning, OSError) as error:
         answer = {"text": str(error)}

@@ -256,7 +256,7 @@ class Server:
     async def _replace(self, death: WorkerDied) -> None:
         if death.kind == "clip":
             self._maker.attach(death.index, await self._supervision.spawn_async("clip", death.index, memfd=FRAMES))
-        # A media worker is started again with the next leg; its calls were told when its link ended.
+        # In the place of a media worker the supervisor has started another, which goes on with its calls.
 
 
 def usable_cores() -> int:

@@ -15,6 +15,8 @@ pytestmark = pytest.mark.real
 
 WAIT, CALLER, AGENT = 440, 500, 1100
 GAP_LIMIT_S = 1.0
+HAND_OVER_LIMIT_S = 0.5
+"""Generous, for the machine is shared: the figure is printed."""
 
 
 @pytest.fixture(scope="module")
@@ -151,3 +153,41 @@ def test_control_and_media_worker_die_at_once_and_the_caller_waits_on(start_plat
         assert assert_one_stream(list(call.ear.packets)) < GAP_LIMIT_S
         assert platform.client.queues.list()[0].current_size == 1
         assert call.hang_up().status == 200
+
+
+def test_media_workers_are_replaced_under_waiting_and_talking_callers(start_platform):
+    platform = start_platform(WAITLINE_MEDIA_WORKERS="1")
+    tenant = platform.tenant()
+    tenant.serves("/tone.wav", audio.wav(audio.tone(WAIT, 2.0)), "audio/wav")
+    tenant.answers("/wait", "<Response><Play loop='0'>/tone.wav</Play></Response>")
+    platform.number(tenant.answers("/voice", "<Response><Enqueue waitUrl='/wait'>desk</Enqueue></Response>"))
+    platform.number(tenant.answers("/agent", "<Response><Dial><Queue>desk</Queue></Dial></Response>"), "+15550101")
+    with SipPhone(server=platform.sip) as phone:
+        talking, agent = waits(phone), phone.invite("+15550101")
+        agent.answered()
+        agent.talk(audio.tone(AGENT, 1.0), loop=True)
+        talking.ear.wait_for_tone(AGENT)
+        waiting = waits(phone)
+        (before,) = workers(platform)
+        done = platform.serve.command("upgrade", "--media")
+        assert (done.returncode, "media workers are replaced" in done.stdout) == (0, True), done
+        (after,) = workers(platform)
+        assert before != after
+        for call, tone in ((waiting, WAIT), (talking, AGENT)):
+            call.ear.wait_for_packets(50)
+            call.ear.wait_for_tone(tone)
+            assert assert_one_stream(list(call.ear.packets), holes=call is talking) < HAND_OVER_LIMIT_S
+        assert "died" not in platform.serve.log.text()
+
+
+def test_a_media_worker_without_calls_is_replaced_after_an_upgrade(desk, phone):
+    platform, _ = desk
+    call = waits(phone)
+    (before,) = workers(platform)
+    left = platform.serve.log.text().count("left: another")
+    assert platform.serve.command("upgrade").returncode == 0
+    assert workers(platform) == [before]
+    assert call.hang_up().status == 200
+    platform.serve.log.wait_for("left: another", count=left + 1)
+    waits(phone)
+    assert before not in workers(platform)

@@ -54,6 +54,12 @@ def test_an_upgrade_prints_what_became_of_it(platform, tmp_path):
     assert (said, orders) == (["version 2 is in control"], [{"do": "upgrade"}])
 
 
+def test_media_workers_are_replaced_too_where_that_is_said(platform, tmp_path):
+    orders = platform({"done": True, "ok": True, "text": "media workers are replaced"})
+    assert upgrade(tmp_path, lambda _: None, media=True) == 0
+    assert orders == [{"do": "upgrade", "media": True}]
+
+
 def test_an_upgrade_that_is_refused_is_exit_code_1(platform, tmp_path):
     said: list[str] = []
     platform({"done": True, "ok": False, "text": "cannot read format 7"})

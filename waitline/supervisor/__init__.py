@@ -2,13 +2,13 @@
 
 It is meant never to fail, so it does next to nothing: it imports the standard library only, parses no SIP, no XML and no settings. It
 starts control, answers control's requests, hands signals on as commands, and waits. Whatever it opens it keeps under the name it was
-asked for, so that a control that comes after the first is given the same: listening sockets, memory files, our end of each media worker's
-link, and any socket that control gave it to keep.
+asked for, so that a control that comes after the first is given the same: listening sockets, memory files, both ends of each media worker's
+link, what that worker needs to be gone on for, and any socket that control gave it to keep.
 
 Who does what: ``tree`` is the loop with its processes and sockets, ``succession`` decides who is in control and does no I/O, ``restarts``
-counts deaths, ``roles`` are their common terms, ``crew`` has the workers, ``keeper`` the descriptors, ``listeners`` opens ports,
-``channel`` is the link to one control, ``door`` takes orders from ``waitline upgrade`` and ``waitline drain``, ``children`` starts
-processes.
+counts deaths, ``roles`` are their common terms, ``crew`` has the workers, ``estate`` what a media worker would leave, ``keeper`` the
+descriptors, ``listeners`` opens ports, ``channel`` is the link to one control, ``door`` takes orders from ``waitline upgrade`` and
+``waitline drain``, ``children`` starts processes.
 
 How the tree ends. Children run in sessions of their own and ignore SIGINT and SIGTERM, so a Ctrl-C reaches only the supervisor. When
 the supervisor is gone, however it went, each child is killed by the kernel (PR_SET_PDEATHSIG) and, should that ever fail, reads the end
@@ -35,9 +35,10 @@ What is said over the link (AF_UNIX SOCK_SEQPACKET, one JSON object a message; `
                            {"event": "died", "kind": "media", "index": 0, "why": "SIGKILL"}
                            {"event": "check"}   {"event": "go"}          to a standby
 
-A worker is started as ``python -m MODULE --index N --link FD [--frames=FD] ARGS… --lifeline FD``; the other end of its link is the
-descriptor in the answer, with ``"adopted": true`` where the worker has lived before the question. To add a kind of child, add a line to
-``MODULES``; to add a request, a line to ``Keeper`` or, if it concerns who is in control, to ``Supervisor``.
+A worker is started as ``python -m MODULE --index N --link FD [--vault FD] [--frames=FD] ARGS… [--succeed] --lifeline FD``; the other end of
+its link is the descriptor in the answer, with ``"adopted": true`` where the worker has lived before the question. What a media worker says
+over its vault is described in ``waitline.media.vault``. To add a kind of child, add a line to ``MODULES``; to add a request, a line to
+``Keeper`` or, if it concerns who is in control, to ``Supervisor``.
 """
 
 from __future__ import annotations

@@ -5,11 +5,15 @@ worker that has died waits in the socket for its successor, what it reported wai
 started in its place at once, with the same link, and is given what it left (``estate``): its calls go on. Only where that cannot be, or was
 tried too often, the link is closed, and control hears that the calls of this worker are lost.
 
+A version that replaces another replaces the media workers too: each when it has no leg, or all at once (``renew``). The new process is
+started and ready before the old one is told to leave, so that the gap is that of the hand-over alone.
+
 A clip worker has nothing that would be worth keeping: it belongs to the control that asked for it and ends with it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Sequence
@@ -17,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from waitline.clock import Clock, SystemClock
-from waitline.supervisor.children import Child, start_worker
+from waitline.supervisor.children import Child, start_worker, why
 from waitline.supervisor.estate import Estate, Vault
 from waitline.supervisor.listeners import RequestFailed
 from waitline.supervisor.restarts import Patience, Restarts
@@ -28,6 +32,28 @@ EXIT_CANNOT = 65
 """Of a successor that cannot read what was left."""
 PATIENCE = Patience(pauses_s=(0.0,), deaths=8, within_s=60.0)
 """A pause would be one in all its calls: so it is started again at once, or not at all."""
+HEIR_S = 20.0
+"""How long a process that is to replace a worker may take to be ready."""
+LEAVE_S = 1.0
+"""How long a worker that was told to leave may take before it is killed; its calls hear nothing meanwhile."""
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Heir:
+    """A process, of the code now on disk, that waits to take a worker's place."""
+
+    child: Child
+    vault: Vault
+    since: float
+    told_at: float | None = None
+    """When the worker was told to leave"""
+
+    def dismiss(self) -> None:
+        """End it, unused."""
+        self.child.cut_lifeline()
+        self.vault.close()
+        self.child.process.kill()
+        self.child.process.wait()
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -46,9 +72,14 @@ class Worker:
     estate: Estate | None = None
     started_at: float = 0.0
     restarts: Restarts | None = None
+    heir: Heir | None = None
+    is_old: bool = False
+    """Another version has come into control since it was started"""
 
     def forget(self) -> None:
         """Close what we hold."""
+        if self.heir is not None:
+            self.heir.dismiss()
         self.child.cut_lifeline()
         for descriptor in (self.link, self.far):
             if descriptor >= 0:
@@ -69,11 +100,12 @@ class Spawned(NamedTuple):
 
 
 class Died(NamedTuple):
-    """A worker whose process has ended; ``goes_on``: another is in its place."""
+    """A worker whose process has ended; ``goes_on``: another is in its place, ``left``: because it was told to."""
 
     child: Child
     owner: int
     goes_on: bool
+    left: bool = False
 
 
 class Crew:
@@ -85,6 +117,10 @@ class Crew:
         self._patience = patience
         self._workers: list[Worker] = []
         self._adrift: dict[int, list[int]] = {}
+        self._retired: list[Child] = []
+        """Processes that have left and not ended yet"""
+        self.failures: list[str] = []
+        """Why workers were not replaced, of the last ``renew``"""
 
     def spawn(self, kind: str, index: int, args: Sequence[str], frames: Sequence[int], *, owner: int) -> Spawned:
         """Return the link to the media worker of that index, or start a worker; raises RequestFailed, OSError."""
@@ -153,7 +189,8 @@ class Crew:
 
     def vaults(self) -> list[Vault]:
         """Return the links by which media workers tell us what to keep."""
-        return [worker.vault for worker in self._media() if worker.vault is not None]
+        heirs = [worker.heir.vault for worker in self._media() if worker.heir is not None]
+        return [worker.vault for worker in self._media() if worker.vault is not None] + heirs
 
     def listen(self) -> None:
         """Take what the media workers have said, and say what waits."""
@@ -161,10 +198,74 @@ class Crew:
             assert worker.vault is not None
             assert worker.estate is not None
             worker.estate.learn(worker.vault)
+            self._hear_heir(worker)
             try:
                 worker.vault.flush()
             except OSError:  # it died: seen by reaping
                 continue
+
+    # --- replacement
+
+    def age(self) -> None:
+        """Another version is in control: from now on each media worker that has no leg is replaced by one of that version."""
+        for worker in self._media():
+            worker.is_old = True
+
+    def renew(self) -> None:
+        """Replace every media worker now, legs and all; raises OSError."""
+        self.failures = []
+        for worker in self._media():
+            self._prepare(worker)
+
+    @property
+    def renewing(self) -> int:
+        """How many replacements are under way."""
+        return sum(worker.heir is not None for worker in self._media())
+
+    def due(self) -> list[float]:
+        """Return when something about a replacement is to be decided."""
+        heirs = [worker.heir for worker in self._media() if worker.heir is not None]
+        return [heir.since + HEIR_S if heir.told_at is None else heir.told_at + LEAVE_S for heir in heirs]
+
+    def _prepare(self, worker: Worker) -> None:
+        if worker.heir is None:
+            child, vault = self._start(worker.child.index, worker.options, worker.inherited, worker.far, "--succeed")
+            worker.heir = Heir(child=child, vault=vault, since=self._clock.now())
+            worker.is_old = False
+
+    def _hear_heir(self, worker: Worker) -> None:
+        """Tell a worker to leave when its heir is ready, and has the same form of table."""
+        heir = worker.heir
+        if heir is None or (message := heir.vault.receive()) is None or message.content.get("do") != "ready":
+            return
+        assert worker.estate is not None
+        assert worker.vault is not None
+        layout = message.content.get("layout")
+        if worker.estate.layout not in ("", layout):
+            self._dismiss(worker, f"the new version has another form of table ({layout}): it is replaced when its last call has ended")
+            worker.is_old = True
+            return
+        heir.told_at = self._clock.now()
+        worker.vault.say({"do": "leave"}, [])
+
+    def _dismiss(self, worker: Worker, why_not: str) -> None:
+        heir, worker.heir = worker.heir, None
+        if heir is not None:
+            heir.dismiss()
+            self.failures.append(f"media worker {worker.child.index}: {why_not}")
+
+    def _look_after(self, worker: Worker) -> None:
+        """Begin, hasten or give up a replacement."""
+        heir, now = worker.heir, self._clock.now()
+        if heir is None:
+            if worker.is_old and worker.estate is not None and not worker.estate.legs:
+                self._prepare(worker)
+        elif heir.child.process.poll() is not None:
+            self._dismiss(worker, f"the new process ended: {why(heir.child.process.returncode)}")
+        elif heir.told_at is None and now >= heir.since + HEIR_S:
+            self._dismiss(worker, f"the new process was not ready within {HEIR_S:g} s")
+        elif heir.told_at is not None and now >= heir.told_at + LEAVE_S:
+            worker.child.process.kill()
 
     def living(self) -> list[int]:
         """Return the indexes of the media workers, in order."""
@@ -178,15 +279,37 @@ class Crew:
 
     def reap(self) -> list[Died]:
         """Put another process in the place of each media worker that has ended, forget the other workers that have; return all of them."""
-        return [self._bury(worker) for worker in list(self._workers) if worker.child.process.poll() is not None]
+        found = [self._bury(worker) for worker in list(self._workers) if worker.child.process.poll() is not None]
+        for worker in self._media():
+            if worker.heir is not None and worker.estate is not None and worker.estate.has_left:
+                self._retired.append(worker.child)
+                found.append(self._hand_on(worker, worker.heir))
+            self._look_after(worker)
+        self._retired = [child for child in self._retired if child.process.poll() is None]
+        return found
 
     def _bury(self, worker: Worker) -> Died:
         dead = worker.child
+        if worker.heir is not None:
+            return self._hand_on(worker, worker.heir)
         goes_on = worker.child.kind == LASTING and self._is_worth_it(worker) and self._succeed(worker)
         if not goes_on:
             self._workers.remove(worker)
             worker.forget()
         return Died(dead, worker.owner, goes_on)
+
+    def _hand_on(self, worker: Worker, heir: Heir) -> Died:
+        """Give everything to the heir. A worker that died before it was told to leave is as well followed by one that is nearly ready."""
+        assert worker.vault is not None
+        assert worker.estate is not None
+        dead, worker.heir, worker.estate.has_left = worker.child, None, False
+        worker.estate.learn(worker.vault, all_of_it=True)
+        worker.vault.close()
+        dead.cut_lifeline()
+        worker.child, worker.vault, worker.started_at = heir.child, heir.vault, self._clock.now()
+        with contextlib.suppress(OSError):  # it has died meanwhile: seen by reaping
+            worker.estate.bequeath(worker.vault)
+        return Died(dead, worker.owner, goes_on=True, left=heir.told_at is not None)
 
     def _is_worth_it(self, worker: Worker) -> bool:
         assert worker.restarts is not None
@@ -213,4 +336,4 @@ class Crew:
         """Cut all lifelines; returns the processes, for whoever waits for their end."""
         for worker in self._workers:
             worker.forget()
-        return [worker.child for worker in self._workers]
+        return [worker.child for worker in self._workers] + self._retired

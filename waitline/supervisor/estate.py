@@ -54,6 +54,10 @@ class Estate:
 
     def __init__(self, adrift: dict[int, list[int]]) -> None:
         self.table = -1
+        self.layout = ""
+        """Of the table; empty: there is none yet"""
+        self.has_left = False
+        """The worker has said its last word"""
         self.legs: dict[int, list[int]] = {}
         self._adrift = adrift
 
@@ -70,10 +74,12 @@ class Estate:
         match content.get("do"):
             case "table" if len(descriptors) == 1:
                 close_all([self.table] if self.table >= 0 else [])
-                self.table = descriptors[0]
+                self.table, self.layout = descriptors[0], str(content.get("layout", ""))
             case "keep" if isinstance(leg, int):
                 close_all(self.legs.pop(leg, []) + self._adrift.pop(leg, []))
                 self.legs[leg] = descriptors
+            case "left":
+                self.has_left = True
             case "share" if isinstance(leg, int) and leg in self.legs:
                 close_all(self.legs[leg][1:])
                 del self.legs[leg][1:]

@@ -54,6 +54,8 @@ class Supervisor:
         self._clock = clock or SystemClock()
         self._crew = Crew(modules, clock=self._clock, patience=ENDLESS if patience is ENDLESS else PATIENCE)
         self._vaults: dict[Vault, int] = {}
+        self._renewal: tuple[Visitor, dict[str, Any]] | None = None
+        """Who waits for media workers to be replaced, and what it is told of control"""
         self._keeper = Keeper(self._crew)
         self._controls: list[ControlProcess] = []
         self._succession = Succession(self, self._clock, Restarts(patience or Patience()))
@@ -101,7 +103,8 @@ class Supervisor:
     # --- one turn of the loop
 
     def _step(self) -> None:
-        asked_at, due = self._clock.now(), self._succession.due()
+        asked_at = self._clock.now()
+        due = min([at for at in (self._succession.due(), *self._crew.due()) if at is not None], default=None)
         timeout = None if due is None else max(0.0, due - asked_at)
         events = self._selector.select(timeout)
         if timeout is not None and self._clock.now() - asked_at > timeout + OVERSLEPT_S:
@@ -121,6 +124,7 @@ class Supervisor:
         for death in self._crew.reap():
             self._worker_died(death)
         self._watch_vaults()
+        self._tell_of_renewal()
         for control in [control for control in self._controls if control.child.process.poll() is not None]:
             self._read(control, only=LAST_WORDS)
             self._let_go(control)
@@ -146,6 +150,9 @@ class Supervisor:
         child, owner = death.child, self._succession.active
         is_owned = isinstance(owner, ControlProcess) and death.owner == owner.pid and not owner.channel.closed
         if death.owner and not is_owned:
+            return
+        if death.left:
+            output.log(f"{child.name} (pid {child.process.pid}) left: another goes on with its calls")
             return
         reason = why(child.process.returncode)
         what_now = "another goes on with its calls" if death.goes_on else "control starts another when it needs one"
@@ -288,7 +295,7 @@ class Supervisor:
     def _order(self, visitor: Visitor, order: dict[str, Any]) -> None:
         match order:
             case {"do": "upgrade"}:
-                self._succession.on_upgrade(visitor.say)
+                self._succession.on_upgrade(lambda answer: self._upgraded(visitor, answer, media=order.get("media") is True))
             case {"do": "reload"}:
                 self._reload(visitor)
             case {"do": "drain", "deadline_s": int() | float() as deadline_s} if 0 <= deadline_s <= LONGEST_DRAIN_S:
@@ -314,6 +321,32 @@ class Supervisor:
         waiting, self._reloading = self._reloading, []
         for visitor in waiting:
             visitor.say({"done": True, "ok": bool(content["ok"]), "text": str(content["text"])})
+
+    def _upgraded(self, visitor: Visitor, answer: dict[str, Any], *, media: bool) -> None:
+        """Say what became of an upgrade of control, or go on with the media workers."""
+        if not answer.get("ok"):
+            visitor.say(answer)
+            return
+        self._crew.age()
+        if not media:
+            visitor.say(answer)
+            return
+        try:
+            self._crew.renew()
+        except OSError as error:
+            visitor.say({**answer, "ok": False, "text": f"{answer['text']}; media workers stay: {error}"})
+            return
+        self._renewal = visitor, answer
+
+    def _tell_of_renewal(self) -> None:
+        """Say that all media workers are replaced, or which are not."""
+        if self._renewal is None or self._crew.renewing:
+            return
+        (visitor, answer), self._renewal = self._renewal, None
+        failures = self._crew.failures
+        text = "; ".join([answer["text"], *(failures or ["media workers are replaced"])])
+        output.log(f"upgrade: {text}")
+        visitor.say({**answer, "ok": not failures, "text": text})
 
     # --- the end
 

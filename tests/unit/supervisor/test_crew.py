@@ -9,7 +9,7 @@ import pytest
 
 from waitline.supervisor import crew as crew_module
 from waitline.supervisor.children import Child
-from waitline.supervisor.crew import EXIT_CANNOT, PATIENCE, Crew
+from waitline.supervisor.crew import EXIT_CANNOT, HEIR_S, LEAVE_S, PATIENCE, Crew
 from waitline.supervisor.listeners import RequestFailed
 
 
@@ -49,9 +49,25 @@ def started(monkeypatch):
             link.close()
 
 
+class Clock:
+    def __init__(self):
+        self.at = 0.0
+
+    def now(self):
+        return self.at
+
+    def advance(self, seconds):
+        self.at += seconds
+
+
 @pytest.fixture
-def crew(started):
-    made = Crew({"control": "c", "media": "m", "clip": "l"})
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def crew(started, clock):
+    made = Crew({"control": "c", "media": "m", "clip": "l"}, clock=clock)
     yield made
     made.end()
 
@@ -207,6 +223,104 @@ def test_a_worker_that_cannot_be_succeeded_is_forgotten_and_its_link_ends(crew, 
         os.fstat(spawned.link)
     assert crew.living() == []
     assert not crew.spawn("media", 0, [], [], owner=10).adopted
+
+
+def renewing(crew, started, *, layout="1"):
+    """A worker with a leg, and the process that is to replace it, ready with a form of table."""
+    crew.spawn("media", 0, [], [], owner=10)
+    descriptor = os.memfd_create("s")
+    say(vault_of(started, 0), {"do": "table", "layout": "1"}, [descriptor])
+    say(vault_of(started, 0), {"do": "keep", "leg": 7}, [descriptor])
+    os.close(descriptor)
+    crew.listen()
+    crew.renew()
+    say(vault_of(started, 1), {"do": "ready", "layout": layout})
+    crew.listen()
+
+
+def is_told_to_leave(started, number=0):
+    link = vault_of(started, number)
+    return bool(select.select([link], [], [], 0)[0]) and json.loads(link.recv(100)) == {"do": "leave"}
+
+
+@pytest.mark.parametrize("has_ended", [True, False])
+def test_a_worker_is_told_to_leave_when_its_heir_is_ready_and_leaves_it_everything(crew, started, has_ended):
+    renewing(crew, started)
+    assert is_told_to_leave(started)
+    assert crew.renewing == 1
+    say(vault_of(started, 0), {"do": "keep", "leg": 8}, [0])
+    if has_ended:
+        started[0][0].process.returncode = 75
+    else:
+        say(vault_of(started, 0), {"do": "left"})
+        crew.listen()
+    (death,) = crew.reap()
+    assert (death.child, death.left, death.goes_on) == (started[0][0], True, True)
+    table, legs = pages(vault_of(started, 1))
+    assert list(legs) == [7, 8]
+    assert (crew.renewing, crew.failures, len(started)) == (0, [], 2)
+    assert crew.reap() == []
+    close(table, *legs[7], *legs[8])
+
+
+def test_a_worker_that_dies_before_its_heir_is_ready_is_followed_by_that_one(crew, started):
+    crew.spawn("media", 0, [], [], owner=10)
+    crew.renew()
+    started[0][0].process.kill()
+    (death,) = crew.reap()
+    assert (death.left, death.goes_on, len(started)) == (False, True, 2)
+
+
+def test_an_heir_with_another_form_of_table_is_sent_away_and_the_worker_stays_until_its_last_leg_is_closed(crew, started):
+    renewing(crew, started, layout="2")
+    assert not is_told_to_leave(started)
+    assert crew.renewing == 0
+    assert "another form of table (2)" in crew.failures[0]
+    assert started[1][0].process.killed
+    assert crew.reap() == []
+    say(vault_of(started, 0), {"do": "drop", "leg": 7})
+    crew.listen()
+    crew.reap()
+    assert crew.renewing == 1
+
+
+def test_an_heir_that_dies_changes_nothing(crew, started):
+    renewing(crew, started)
+    started[1][0].process.returncode = 1
+    assert crew.reap() == []
+    assert crew.failures == ["media worker 0: the new process ended: exit code 1"]
+    assert crew.living() == [0]
+
+
+def test_an_heir_that_is_never_ready_is_given_up_and_a_worker_that_does_not_leave_is_killed(crew, started, clock):
+    crew.spawn("media", 0, [], [], owner=10)
+    crew.renew()
+    assert crew.due() == [HEIR_S]
+    clock.advance(HEIR_S)
+    crew.reap()
+    assert "not ready within 20 s" in crew.failures[0]
+    crew.renew()
+    say(vault_of(started, 2), {"do": "ready", "layout": "1"})
+    crew.listen()
+    assert crew.due() == [HEIR_S + LEAVE_S]
+    clock.advance(LEAVE_S)
+    crew.reap()
+    assert started[0][0].process.killed
+    assert [death.goes_on for death in crew.reap()] == [True]
+
+
+def test_after_an_upgrade_a_worker_without_legs_is_replaced_and_one_with_legs_later(crew, started):
+    crew.spawn("media", 0, [], [], owner=10)
+    say(vault_of(started, 0), {"do": "keep", "leg": 7}, [0])
+    crew.listen()
+    crew.age()
+    crew.reap()
+    assert crew.renewing == 0
+    say(vault_of(started, 0), {"do": "drop", "leg": 7})
+    crew.listen()
+    crew.reap()
+    assert crew.renewing == 1
+    assert len(started) == 2
 
 
 @pytest.mark.parametrize("kind", ["control", "pirate"])

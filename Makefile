@@ -15,7 +15,7 @@ FUZZ := $(VENV)/.stamp-fuzz
 
 export PYTHON
 
-.PHONY: demo test check bench chaos fuzz attack golden constraints help
+.PHONY: demo test check bench bench-readme chaos fuzz attack golden constraints help
 .DEFAULT_GOAL := help
 
 help:
@@ -37,6 +37,9 @@ check: $(DEV)
 
 bench: $(DEV)
 	PYTHONPATH=tests $(BIN)/python -m bench
+
+bench-readme: $(DEV)
+	PYTHONPATH=tests $(BIN)/python -m bench.readme
 
 chaos: $(DEV)
 	PYTHONPATH=tests timeout -k 30 3600 $(BIN)/python -m chaos $(CHAOS_ARGS)

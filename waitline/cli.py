@@ -77,6 +77,37 @@ def account_create(
 
 
 @app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where the backup is written to.")],
+    with_key: Annotated[bool, typer.Option("--with-key", help="Write the key of its secrets beside it, to FILE.key.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file of that name.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Copy the data to a file, whole and checked, while the platform runs or not; no call notices.
+
+    Auth tokens in it are encrypted: without the key (waitline.key in the data folder, or WAITLINE_KEY) a backup cannot be restored.
+    """
+    from waitline.admin import back_up
+
+    raise typer.Exit(_saying(lambda: back_up(file, config, with_key=with_key, force=force)))
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="A backup.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace data that is there; it is kept beside.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Put a backup in the place of the data; the platform must not run. All of it or nothing.
+
+    The backup, its version and its key are checked first. Calls that were live when it was taken are closed at the next start.
+    """
+    from waitline.admin import restore as run_restore
+
+    raise typer.Exit(_saying(lambda: run_restore(file, config, force=force)))
+
+
+@app.command()
 def doctor(config: ConfigOption = None) -> None:
     """Look at this machine through the platform's eyes: settings, data folder, ports, limits, kernel filter, speech.
 
@@ -151,6 +182,16 @@ def drain(
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)
+
+
+def _saying(run: Callable[[], str]) -> int:
+    """Run a command that says one thing when it is done."""
+
+    def say() -> int:
+        typer.echo(run())
+        return 0
+
+    return _answering_for_settings(say)
 
 
 def _answering_for_settings(run: Callable[[], int]) -> int:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -21,6 +24,11 @@ from waitline.supervisor import RequestFailed, open_listener
 
 WANTED_BUFFER_BYTES = 4 * 1024 * 1024
 WANTED_FILES = 4096
+WANTED_FREE_BYTES = 200_000_000
+DURABILITY = (
+    "SQLite, WAL, synchronous=NORMAL: what is told has been committed and survives the death of every process here;"
+    " a power loss may cost what the kernel had not written yet, 30 s at most as Linux is set, and leaves the database whole"
+)
 HEALTH_TIMEOUT_S = 2.0
 WANTED_DAYS = 14
 
@@ -56,6 +64,30 @@ def _data(config: Config) -> Iterator[Finding]:
         yield Finding("fault", "data", f"WAITLINE_DATA: {existing} cannot be read and written by this user")
     else:
         yield Finding("ok", "data", str(folder) if existing == folder else f"{folder} (will be made)")
+
+
+def _database(config: Config) -> Iterator[Finding]:
+    """What durable means here, whether the database is whole, and whether there is room for it to grow."""
+    if config.database:
+        yield Finding("ok", "durability", "PostgreSQL's: with synchronous_commit=on, what it has committed survives a power loss")
+        return
+    yield Finding("ok", "durability", DURABILITY)
+    file = config.data.absolute() / "waitline.db"
+    if file.is_file() and (fault := _damage(file)):
+        yield Finding("fault", "database", fault)
+    elif file.is_file():
+        free = shutil.disk_usage(file.parent).free
+        text = f"{file.stat().st_size / 1e6:.1f} MB, whole; {free / 1e6:.0f} MB are free"
+        yield Finding("ok" if free >= WANTED_FREE_BYTES else "note", "database", text)
+
+
+def _damage(file: Path) -> str:
+    try:  # not read-only: only who may write takes the files beside the database away again
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, timeout=HEALTH_TIMEOUT_S)) as database:
+            (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.Error as error:
+        found = str(error)
+    return "" if found == "ok" else f"{file} is damaged ({found}): restore a backup with `waitline restore FILE --force`"
 
 
 def _ports(config: Config) -> Iterator[Finding]:
@@ -160,4 +192,6 @@ def _kernel_filter(_: Config) -> Iterator[Finding]:
         yield Finding("note", "kernel filter", "not available here: every packet of a held caller is read, which costs processor time")
 
 
-_CHECKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (_data, _ports, _tls, _encryption, _limits, _kernel_filter, _speech)
+_CHECKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (
+    _data, _database, _ports, _tls, _encryption, _limits, _kernel_filter, _speech,
+)  # fmt: skip

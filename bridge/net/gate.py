@@ -36,7 +36,8 @@ _ATTACK_TOOLS = (b"friendly-scanner", b"friendly-request", b"sipvicious", b"sund
 
 CHALLENGE_HEAT = 0.3
 WRONG_PASSWORD_HEAT = 1.5
-OPTIONS_HEAT = 0.3
+OPTIONS_HEAT = 0.1
+"""Two a second for ever are some trunks that ask whether we live"""
 NO_SIP_HEAT = 0.3
 ATTACK_TOOL_HEAT = 3.0
 

@@ -7,7 +7,6 @@ operator reads: there is no data, it is of a version that is not known, or the k
 from __future__ import annotations
 
 import json
-import pkgutil
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -17,7 +16,8 @@ from urllib.parse import quote
 
 from waitline.bridge.store.drivers import BUSY_S, PostgresDriver
 from waitline.bridge.store.errors import StoreError
-from waitline.bridge.store.migrations import versions
+from waitline.bridge.store.folder import in_outage
+from waitline.bridge.store.migrations import KNOWN_VERSIONS
 from waitline.bridge.store.records import LiveState
 from waitline.bridge.store.schema import SCHEMA_VERSION
 from waitline.bridge.store.secrets import SecretBox, key_from_setting, read_key_file
@@ -30,6 +30,8 @@ _LIVE = "SELECT kind, key, version, data FROM live_states ORDER BY serial"
 
 def look(*, folder: Path, database: str, key: str) -> list[LiveState]:
     """Return all that is going on in the data of these settings. Raises ConfigError where this version could not serve it."""
+    if in_outage(folder):
+        raise ConfigError("the platform that runs cannot write its data just now and holds what is going on in memory: see /readyz")
     try:
         if database:
             with closing(PostgresDriver(database)) as driver:
@@ -55,8 +57,7 @@ def _examined(query: Query, folder: Path, key: str) -> list[LiveState]:
 def _check_version(query: Query) -> None:
     """The schema's version is one that this program has, or can migrate."""
     found = [row[0] for row in query("SELECT version_num FROM alembic_version")]
-    known = {name[1:5] for _, name, _ in pkgutil.iter_modules(versions.__path__) if name.startswith("v")}
-    if len(found) != 1 or found[0] not in known | {SCHEMA_VERSION}:
+    if len(found) != 1 or found[0] not in KNOWN_VERSIONS:
         raise ConfigError(f"the data's schema is version {', '.join(found) or 'none'}, this program knows up to {SCHEMA_VERSION}")
 
 

@@ -78,7 +78,7 @@ def open_data(place: Place, *, key: str, serve: bool, random_bytes: Callable[[in
                 raise damaged(place.database, fault)
             prepare_schema(driver)
             box = SecretBox(_key(driver, place, key, random_bytes), random_bytes=random_bytes)
-            _check_key(driver, box)
+            check_key(driver, box)
             openings = count(driver, OPENINGS, 1)
             if isinstance(driver, PostgresDriver):
                 driver.query(f"SELECT pg_advisory_unlock({_LOCK_OPENING}, hashtext(current_schema()))")
@@ -173,7 +173,8 @@ def _key(driver: Driver, place: Place, setting: str, random_bytes: Callable[[int
     return make_key_file(place.folder.key, random_bytes=random_bytes)
 
 
-def _check_key(driver: Driver, box: SecretBox) -> None:
+def check_key(driver: Driver, box: SecretBox) -> None:
+    """Judge the key by what is in the database. Raises ConfigError."""
     known = fix_setting(driver, KEY_CHECK, box.encrypt(_KNOWN, "settings", KEY_CHECK))
     try:
         box.decrypt(known, "settings", KEY_CHECK)

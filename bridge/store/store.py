@@ -192,12 +192,18 @@ class Store:
         before, self._standing = self._standing, standing
         if standing.reason and not before.reason:
             self._trouble_since = self._loop.time()
+            self._mark_outage(on=True)
             why = f"{REASONS[standing.reason]} ({standing.text})"
             _LOG.error("store: %s: what is told is durable only later; calls go on in memory, changes by REST are refused", why)
         elif before.reason and not standing.reason:
             self._adopted.clear()
+            self._mark_outage(on=False)
             lasted_s = self._loop.time() - self._trouble_since
             _LOG.warning("store: written again after %.1f s; what was held back is on disk, rows lost: %d", lasted_s, standing.lost)
+
+    def _mark_outage(self, *, on: bool) -> None:
+        if self._opened.folder:
+            self._opened.folder.mark_outage(on=on)
 
     def _answered(self) -> None:
         """The writer has answered: it does not stall, or no more."""

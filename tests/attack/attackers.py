@@ -252,7 +252,7 @@ def _tool(name: str, server: Address, seconds: float, user: str, where: Path) ->
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "HOME": str(where)}, check=False)
     told = done.stdout + done.stderr
     table = [line for line in told.splitlines() if line.startswith(("|", "+", "│", "├"))]
-    said = [line.rpartition(":")[2].strip() for line in told.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
+    said = [line.rpartition(":")[2].strip() for line in told.splitlines() if line.strip()] or ["heard nothing"]
     why = next((line for line in said if "nothing" in line), said[-1])
     return Outcome(f"sipvicious {name}", 1, 0, len(table), note=why[:60])
 

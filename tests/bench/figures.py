@@ -87,3 +87,9 @@ def table(figures: list[Figure]) -> str:
     rows = [("figure", "goal", "measured", "verdict", "method"), *((f.name, f.goal, f.measured, f.verdict, f.method) for f in figures)]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return "\n".join("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]) for row in rows)
+
+
+def markdown(figures: list[Figure]) -> str:
+    """Return the table as Markdown, for a reader: without the methods."""
+    rows = [("figure", "goal", "measured", ""), ("---",) * 4, *((f.name, f.goal, f.measured, f.verdict) for f in figures)]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import signal
 import subprocess
 import sys
@@ -66,3 +67,53 @@ def test_what_was_durable_is_there_after_sigkill_and_no_ghost_is_listed(tmp_path
         await store.close()
 
     asyncio.run(story())
+
+
+STORM = """
+import asyncio, sys
+from waitline.bridge.store import Store
+from waitline.bridge.store.records import CallEvent, LiveState
+from waitline.clock import SystemClock
+
+async def writer(store, name):
+    number = 0
+    while True:
+        number += 1
+        at = SystemClock().utc()
+        for part in "ab":
+            store.append(LiveState(kind="call", key=f"{name}{part}", version=1, data={"number": number, "text": "x" * 3000}))
+        store.append(CallEvent(account_sid="AC", call_sid=name, at=at, request={"number": number}, response={}))
+        await store.durable()
+        print(name, number, flush=True)
+
+async def main():
+    store = await Store.open(sys.argv[1], clock=SystemClock(), serve=True)
+    await asyncio.gather(*(writer(store, f"CA{index}") for index in range(20)))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.real
+def test_whenever_it_is_killed_all_that_was_said_to_be_durable_is_there_and_what_belongs_together_is_together(tmp_path: Path):
+    moments = random.Random(3)
+    said: dict[str, int] = {}
+    for _ in range(10):
+        with subprocess.Popen([sys.executable, "-c", STORM, str(tmp_path / "data")], stdout=subprocess.PIPE, text=True) as storm:
+            assert storm.stdout
+            lines = [storm.stdout.readline() for _ in range(moments.randrange(1, 2000))]
+            storm.send_signal(signal.SIGKILL)
+            lines += storm.stdout.read().splitlines(keepends=True)
+        said = {}
+        for name, number in (line.split() for line in lines if line.endswith("\n")):
+            said[name] = int(number)
+        asyncio.run(_holds(tmp_path / "data", said))
+
+
+async def _holds(data: Path, said: dict[str, int]) -> None:
+    store = await Store.open(data, clock=SystemClock(), serve=True)
+    found = {state.key: state.data["number"] for state in await store.live_states("call")}
+    for name, number in said.items():
+        assert found[f"{name}a"] == found[f"{name}b"], "they were appended in one moment"
+        assert found[f"{name}a"] >= number
+    await store.close()

@@ -46,7 +46,7 @@ def break_worker(code: Path, _platform: Platform) -> None:
 
 def be_older_than_a_record(_code: Path, platform: Platform) -> None:
     with sqlite3.connect(platform.folder / "data" / "waitline.db", timeout=10) as connection:
-        connection.execute("INSERT INTO live_states (kind, key, version, data) VALUES ('call', 'CAnew', 99, '{}')")
+        connection.execute("INSERT INTO live_states (kind, key, version, data) VALUES ('call', 'CA7', 99, '{}')")
     connection.close()
 
 
@@ -63,7 +63,7 @@ def have_bad_settings(_code: Path, platform: Platform) -> None:
 REFUSALS = [
     (break_import, "it cannot be imported: RuntimeError: half an upload"),
     (break_worker, "its modules cannot be imported: ModuleNotFoundError: No module named 'nothing_of_that_name'"),
-    (be_older_than_a_record, "it cannot read what is going on: call CAnew: its form is 99, this version reads"),
+    (be_older_than_a_record, "it cannot read what is going on: call CA7: its form is 99, this version reads"),
     (be_older_than_the_data, "the data's schema is version 9999, this program knows up to"),
     (have_bad_settings, "queue_length in waitline.toml: there is no such setting"),
 ]

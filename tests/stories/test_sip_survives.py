@@ -7,10 +7,8 @@ from harness.sip_message import Message, authorization, challenge
 from harness.story import AGENTS, NUMBER
 from harness.story_crash import CrashingStory, play
 from harness.story_phone import Phone
-from harness.story_tenant import HOST, Answer, dial, enqueue, say
-
-DOMAIN = "desk.sip.example"
-PASSWORD = "Correct1Horse"
+from harness.story_snapshots import DOMAIN, PASSWORD, has_guarded_domain
+from harness.story_tenant import Answer, dial, enqueue, say
 
 
 def final(message: Message) -> bool:
@@ -365,16 +363,6 @@ def test_a_call_whose_peer_is_gone_is_found_out_by_a_question_asked_before_the_d
 
 
 # --- who may come in
-
-
-async def has_guarded_domain(story: CrashingStory) -> None:
-    domain = await story.rest("POST", "/SIP/Domains.json", {"DomainName": DOMAIN, "VoiceUrl": f"{HOST}/voice", "SipRegistration": "true"})
-    credentials = await story.rest("POST", "/SIP/CredentialLists.json", {"FriendlyName": "phones"})
-    path = f"/SIP/CredentialLists/{credentials['sid']}/Credentials.json"
-    assert (await story.rest("POST", path, {"Username": "alice", "Password": PASSWORD})).status == 201
-    for kind in ("Calls", "Registrations"):
-        path = f"/SIP/Domains/{domain['sid']}/Auth/{kind}/CredentialListMappings.json"
-        assert (await story.rest("POST", path, {"CredentialListSid": credentials["sid"]})).status == 201
 
 
 def credentials_for(challenged: Message, method: str, uri: str) -> tuple[tuple[str, str], ...]:

@@ -242,7 +242,7 @@ def requests(method: str, number: int, *, host: str = ATTACKER) -> bytes:
 
 
 @pytest.mark.parametrize("method", ["INVITE", "REGISTER", "OPTIONS"])
-def test_a_scanner_gets_a_hundred_equal_answers_and_then_none_while_a_caller_hears_its_music(method: str) -> None:
+def test_a_scanner_gets_some_equal_answers_and_then_none_while_a_caller_hears_its_music(method: str) -> None:
     async def story(story: Story) -> None:
         story.tenant.on("/voice", enqueue())
         story.tenant.on("/wait", say(400, seconds=60))
@@ -256,7 +256,7 @@ def test_a_scanner_gets_a_hundred_equal_answers_and_then_none_while_a_caller_hea
         await story.passes(1)
         statuses = {message.status for _, message in scanner.received}
         assert statuses == ({200} if method == "OPTIONS" else {401})
-        assert 95 <= len(scanner.received) <= 101
+        assert (295 <= len(scanner.received) <= 305) if method == "OPTIONS" else (95 <= len(scanner.received) <= 101)
         assert story.control.endpoint.user_agent.size["sessions"] == 1
         assert caller.ear.heard(before, story.now()).longest_silence_s < 0.1
         caller.hangs_up()

@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import sqlite3
 
 import pytest
 from typer.testing import CliRunner
@@ -82,6 +83,43 @@ def test_the_doctor_names_a_port_in_use(waitline, monkeypatch):
         done = waitline("doctor")
     assert done.exit_code == 2
     assert re.search(rf"^fault +port tcp +WAITLINE_SIP: .*:{port}: the port is in use", done.stdout, re.MULTILINE)
+
+
+def test_the_doctor_says_what_durable_means_and_looks_at_all_of_the_database(waitline, tmp_path):
+    assert waitline("account", "create", "Acme").exit_code == 0
+    said = waitline("doctor").stdout
+    assert re.search("^ok +durability +SQLite, WAL, synchronous=NORMAL: .* a power loss may cost ", said, re.MULTILINE)
+    assert re.search(r"^(ok|note) +database +\d+\.\d MB, whole; \d+ MB are free$", said, re.MULTILINE)
+    file = tmp_path / "waitline-data" / "waitline.db"
+    assert {path.name for path in file.parent.iterdir()} == {"waitline.db", "waitline.key", "open.lock"}
+    file.write_bytes(file.read_bytes()[:8192] + b"\xa5" * 50_000)
+    done = waitline("doctor")
+    assert done.exit_code == 2
+    assert re.search(r"^fault +database .*waitline\.db is damaged \(.*\): restore a backup", done.stdout, re.MULTILINE)
+
+
+def test_a_backup_is_made_and_restored_by_commands(waitline, tmp_path, monkeypatch):
+    account = json.loads(waitline("account", "create", "Acme", "--json").stdout)
+    made = waitline("backup", "monday", "--with-key")
+    assert made.exit_code == 0, made.output
+    assert re.fullmatch(r"monday: \d+\.\d MB, 1 accounts, 0 calls; its key is beside it, in monday\.key\n", made.stdout)
+    assert waitline("backup", "monday").exit_code == 2
+    assert waitline("restore", "monday").exit_code == 2
+    monkeypatch.setenv("WAITLINE_DATA", str(tmp_path / "new"))
+    done = waitline("restore", "monday")
+    assert done.exit_code == 0, done.output
+    with sqlite3.connect(tmp_path / "new" / "waitline.db") as database:
+        assert database.execute("SELECT sid FROM accounts").fetchall() == [(account["sid"],)]
+    database.close()
+
+
+@pytest.mark.parametrize(("command", "instead"), [("backup", "pg_dump"), ("restore", "pg_restore")])
+def test_data_in_postgresql_is_backed_up_by_its_own_tools(waitline, monkeypatch, command, instead):
+    monkeypatch.setenv("WAITLINE_DATABASE", "postgresql://localhost/waitline")
+    done = waitline(command, "monday")
+    assert done.exit_code == 2
+    assert f"the data is in PostgreSQL: {'back it up' if command == 'backup' else 'restore it'} with {instead}" in done.stderr
+    assert "waitline.key" in done.stderr
 
 
 def test_the_doctor_names_a_data_folder_that_is_a_file(waitline, tmp_path):

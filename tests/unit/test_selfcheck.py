@@ -12,6 +12,7 @@ import pytest
 import waitline.media
 from waitline import selfcheck, standby
 from waitline.admin import create_account
+from waitline.bridge.store.folder import DataFolder
 
 
 @pytest.fixture
@@ -40,6 +41,18 @@ def test_records_that_it_cannot_read_are_named_a_few_of_them(data: Path) -> None
     said = selfcheck.self_check(None)
     assert said.startswith("it cannot read what is going on: call CA0: its form is 99, this version reads ")
     assert said.endswith("call CA2: its form is 99, this version reads 1 to 1, and 2 more")
+
+
+def test_what_a_platform_holds_in_memory_is_not_taken_over_from_the_disk(data: Path) -> None:
+    folder = DataFolder(data)
+    folder.lock_for_serving()
+    folder.mark_outage(on=True)
+    assert "cannot write its data just now" in selfcheck.self_check(None)
+    folder.mark_outage(on=False)
+    assert selfcheck.self_check(None) == ""
+    folder.mark_outage(on=True)
+    folder.unlock()
+    assert selfcheck.self_check(None) == ""
 
 
 def test_settings_that_are_at_fault_are_a_reason(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

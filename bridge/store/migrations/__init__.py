@@ -12,6 +12,9 @@ from sqlalchemy import Engine
 
 from waitline.errors import ConfigError
 
+KNOWN_VERSIONS = tuple(sorted(path.stem[1:].partition("_")[0] for path in (Path(__file__).parent / "versions").glob("v*.py")))
+"""The revisions that can be brought to the newest, the oldest first."""
+
 
 def upgrade(engine: Engine, *, revision: str = "head") -> None:
     """Bring the schema to that revision, all of it or nothing. Raises ConfigError if the data is newer than this program."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
-from bench.figures import Figure, figures_of, results_of, table
+import pytest
+from bench.figures import Figure, figures_of, markdown, results_of, table
+from bench.readme import BEGIN, END, README, with_figures
 
 MISSED = Figure(name="a call", goal="≤ 1 ms", measured="2 ms", met=False, method="SIPp")
 
@@ -30,3 +32,16 @@ def test_a_hold_figure_says_when_the_phones_were_short_of_cpu() -> None:
     assert cost.method.endswith("SHORT OF CPU, only 40 % of the packets")
     assert "SHORT" not in beside.method
     assert beside.met
+
+
+def test_the_readme_takes_new_figures_in_the_place_of_old_ones() -> None:
+    first = with_figures(README.read_text(), markdown([MISSED, MISSED]))
+    second = with_figures(first, markdown([MISSED]))
+    assert second.count("| a call | ≤ 1 ms | 2 ms | MISSED |") == 1
+    assert with_figures(second, "") == with_figures(README.read_text(), "")
+    assert README.read_text().partition(BEGIN)[2].partition(END)[1], "there is a place for figures"
+
+
+def test_a_readme_without_a_place_for_figures_is_left_alone() -> None:
+    with pytest.raises(ValueError, match="figures"):
+        with_figures("# Waitline\n", "| |")

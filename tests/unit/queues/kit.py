@@ -6,9 +6,11 @@ import asyncio
 from collections import Counter
 from datetime import datetime
 from itertools import count
+from typing import Any
 
 from waitline.bridge.events import MemberClaimed, MemberJoined, MemberLeft, MemberReleased, MemberResumed, QueueEvent
 from waitline.bridge.queues.authority import QueueAuthority
+from waitline.bridge.queues.plain import member_to_plain
 from waitline.bridge.queues.queue import Caller
 from waitline.bridge.sids import AccountSid, CallSid, QueueSid
 from waitline.bridge.store.records import Queue
@@ -30,14 +32,35 @@ class World:
         self.logged: list[QueueEvent] = []
         self.told: list[QueueEvent] = []
         self.sequences = Counter() if sequences is None else sequences
+        self.kept: dict[str, dict[str, Any]] = {}
+        """Each member as control keeps it: as it was at its newest event"""
         self._claims = count(1)
+        self._authorities = 0
         self.authority = self.new_authority()
 
     def new_authority(self) -> QueueAuthority:
+        """One that is listened to from now on; what the one before still says is the word of a dead process."""
+        self._authorities += 1
+        number = self._authorities
         return QueueAuthority(
             clock=self.clock, next_sequence=self.next_sequence, new_claim=lambda: f"claim-{next(self._claims)}",
-            log=self.logged.append, notify=self.told.append,
+            log=lambda event: self._log(event, number), notify=lambda event: self._tell(event, number),
         )  # fmt: skip
+
+    def _log(self, event: QueueEvent, authority: int) -> None:
+        if authority != self._authorities:
+            return
+        self.logged.append(event)
+        if isinstance(event, MemberLeft):
+            self.kept.pop(event.call, None)
+        else:
+            member = self.authority.member(event.call)
+            assert member is not None
+            self.kept[event.call] = member_to_plain(member)
+
+    def _tell(self, event: QueueEvent, authority: int) -> None:
+        if authority == self._authorities:
+            self.told.append(event)
 
     def next_sequence(self, queue_sid: str) -> int:
         self.sequences[queue_sid] += 1

@@ -164,6 +164,34 @@ class Histories(RuleBasedStateMachine):
         for queue in waiting:
             self.ask(queue, self.world.authority.new_ticket())
 
+    @rule(bridged=st.booleans())
+    def control_dies_between_any_two_steps(self, bridged):
+        """What goes on is what was kept with each event; of the claims the media worker says whether they came to anything."""
+        dead, kept = self.world.authority, list(self.world.kept.values())
+        self.world.authority = self.world.new_authority()
+        for _, request in self.requests:
+            request.cancel()
+        self.loop.run_until_complete(self.turns())
+        assert dead is not self.world.authority
+        self.loop.run_until_complete(self.restore({"members": kept, "last_ticket": self.world.authority.new_ticket() + 1000}))
+        for call, claim in [(plain["call"], plain["hold"]["claim"]) for plain in kept if plain["hold"]]:
+            if bridged:
+                left = self.world.authority.confirm(claim)
+                assert left is not None
+                assert left.call == call
+                del self.keys[call]
+            else:
+                assert self.world.authority.release(claim, ReleaseReason.BRIDGE_FAILED)
+        waiting, self.requests, self.held = [queue for queue, _ in self.requests], [], []
+        for queue in waiting:
+            self.ask(queue, self.world.authority.new_ticket())
+
+    @invariant()
+    def what_is_kept_is_what_is(self):
+        assert sorted(self.world.kept) == sorted(self.keys)
+        for plain in self.world.authority.to_plain()["members"]:
+            assert apart_from_bridging(self.world.kept[plain["call"]]) == apart_from_bridging(plain)
+
     @invariant()
     def positions_are_gapless_and_in_order_of_the_keys(self):
         for queue in QUEUES:
@@ -234,6 +262,11 @@ class Histories(RuleBasedStateMachine):
 
     async def restore(self, plain) -> None:
         self.world.authority.restore(plain)
+
+
+def apart_from_bridging(plain):
+    """Whether the bridge command was given is the media worker's to say: a recovery asks it."""
+    return plain | {"hold": plain["hold"] and plain["hold"] | {"bridging": None}}
 
 
 TestHistories = Histories.TestCase

@@ -16,6 +16,7 @@ from unit.store.kit import AC, Database, Fault, call, notification, phone_number
 from waitline.bridge.store import Filter, Store, StoreUnavailable
 from waitline.bridge.store import drivers as drivers_module
 from waitline.bridge.store.drivers import Driver, Row
+from waitline.bridge.store.folder import in_outage
 from waitline.bridge.store.records import CallRecord, LiveState, Notification
 from waitline.errors import ConfigError
 
@@ -64,6 +65,7 @@ def test_an_outage_has_a_name_refuses_changes_holds_the_rest_and_passes(
             await store.durable()
         assert raised.value.reason == begin.__name__.replace("_", "-")
         assert store.trouble == raised.value.reason
+        assert in_outage(tmp_path)
         with pytest.raises(StoreUnavailable):
             await store.put(queue(1, friendly_name="y" * size))
         store.append(LiveState(kind="call", key="CA1", version=1, data={"text": "z" * size}))
@@ -72,6 +74,7 @@ def test_an_outage_has_a_name_refuses_changes_holds_the_rest_and_passes(
         end()
         await asyncio.sleep(3)
         assert (store.trouble, store.waiting, store.lost) == ("", 0, 0)
+        assert not in_outage(tmp_path)
         await store.durable()
         await store.put(queue(1))
         assert [state.data["text"][0] for state in await store.live_states("call")] == ["z"]

@@ -214,6 +214,11 @@ class SipPhone:
         self._listener.join(2)
         self._wire.close()
 
+    def lose_connection(self) -> None:
+        """End the TCP connection without a word; calls stay up."""
+        self._wire.shutdown(socket.SHUT_RDWR)
+        self._listener.join(2)
+
     def _wake(self) -> None:
         """End the wait of the thread that listens."""
         if self.transport == "udp":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -109,3 +110,30 @@ def test_a_phone_that_falls_silent_and_calls_again_has_its_place_even_after_a_de
             asked = next(request.params for request in tenant.requests("/wait") if request.params["CallSid"] == callers[2])
             assert (asked["QueueResumed"], asked["QueuePosition"]) == ("true", "1")
             assert int(asked["QueueTime"]) > 30
+
+
+def test_a_tcp_connection_goes_on_in_the_middle_of_a_message_when_control_is_killed(desk: Platform) -> None:
+    with SipPhone(server=desk.sip, transport="tcp") as phone:
+        caller = waiting_caller(phone)
+        send, written = phone.send, list[bytes]()
+        phone.send = written.append  # type: ignore[assignment,method-assign]
+        number = caller.send("OPTIONS")
+        phone.send = send  # type: ignore[method-assign]
+        send(written[0][:150])
+        time.sleep(0.5)  # until control has read it
+        kill_control(desk, deaths=1)
+        send(written[0][150:])
+        assert caller.final(number).status == 200
+        assert caller.hang_up().status == 200
+
+
+def test_a_tcp_connection_that_breaks_while_nobody_is_in_control_ends_no_call(desk: Platform) -> None:
+    with SipPhone(server=desk.sip, transport="tcp") as phone, SipPhone(server=desk.sip, transport="tcp", seed=2) as later:
+        caller = waiting_caller(phone)
+        desk.serve.log.wait_for(r"stands by", within_s=20)
+        os.kill(desk.serve.control(), signal.SIGKILL)
+        phone.lose_connection()
+        caller.ear.hear(2.0)
+        assert longest_gap(caller) < LONGEST_GAP_S
+        caller.phone = later  # the phone's next connection
+        assert caller.hang_up().status == 200

@@ -69,7 +69,7 @@ class Doors:
         self._realm = realm
         self._algorithms = tuple(config.sip_digest.split(","))
         self._nonces = NonceFactory(nonce_key)
-        self._counts = NonceCounts()
+        self._counts = NonceCounts(since_ms=int(clock.now() * 1000) - 1)  # an earlier process was gone by then
         self._gate = gate
         self._guesses = Guesses()
 

@@ -144,13 +144,15 @@ class NonceFactory:
 class NonceCounts:
     """Which nonce counts have been used, for the last ``capacity`` nonces.
 
-    Where memory ends safety does not: of nonces issued up to the newest forgotten one, unremembered ones are refused, not believed.
+    Where memory ends safety does not: of nonces issued up to the newest forgotten one, unremembered ones are refused, not believed. So are
+    those issued up to ``since_ms``, before this memory began: what was used of them, an earlier process knew. Their clients are told
+    ``stale`` and come again by themselves, as they do every five minutes anyway.
     """
 
-    def __init__(self, capacity: int = MAX_NONCES) -> None:
+    def __init__(self, capacity: int = MAX_NONCES, *, since_ms: int = -1) -> None:
         self._capacity = capacity
         self._used: OrderedDict[str, tuple[int, int, int]] = OrderedDict()  # nonce → issued_ms, highest count, bits of those below
-        self._forgotten_ms = -1
+        self._forgotten_ms = since_ms
 
     def __len__(self) -> int:
         return len(self._used)

@@ -137,6 +137,11 @@ class Serve:
         commands = ((pid, Path(f"/proc/{pid}/cmdline").read_bytes()) for pid in children(self.process.pid))
         return next(pid for pid, command in commands if b"waitline.server" in command and b"--standby" not in command)
 
+    def kill_control(self, *, deaths: int = 1) -> None:
+        """SIGKILL the active control, and return when the next one is ready."""
+        os.kill(self.control(), signal.SIGKILL)
+        self.log.wait_for(r"control \(pid \d+\) is ready after", 15.0, count=deaths)
+
     def terminate(self) -> None:
         """Ask it to drain."""
         self.process.send_signal(signal.SIGTERM)

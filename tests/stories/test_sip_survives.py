@@ -370,18 +370,43 @@ def credentials_for(challenged: Message, method: str, uri: str) -> tuple[tuple[s
     return (("Authorization", authorization(given, method=method, uri=uri, username="alice", password=PASSWORD, cnonce="c", nc=1)),)
 
 
-def test_a_challenge_given_before_the_death_is_answered_after_it() -> None:
+def test_a_challenge_given_before_the_death_is_stale_after_it_and_the_phone_comes_again_by_itself() -> None:
     async def story(story: CrashingStory) -> None:
         await has_guarded_domain(story)
         story.tenant.on("/voice", say(500, seconds=2))
-        caller = story.phone("alice")
-        caller.dials(f"sip:desk@{DOMAIN}")
+        caller, uri = story.phone("alice"), f"sip:desk@{DOMAIN}"
+        caller.dials(uri)
         challenged = await caller.gets(lambda m: m.status == 401)
         await story.crashes(for_s=2)
-        caller.send("INVITE", body=caller.offer(), headers=credentials_for(challenged, "INVITE", f"sip:desk@{DOMAIN}"))
+        caller.send("INVITE", body=caller.offer(), headers=credentials_for(challenged, "INVITE", uri))
+        again = await caller.gets(lambda m: m.status == 401, skip=1)
+        assert "stale=true" in again["www-authenticate"]
+        caller.send("INVITE", body=caller.offer(), headers=credentials_for(again, "INVITE", uri))
         await caller.gets(ok)
         await caller.hears(500)
-        assert caller.count(lambda m: m.status == 401) == 1
+
+    play(story)
+
+
+def test_credentials_that_were_used_before_the_death_are_worth_nothing_to_who_has_overheard_them() -> None:
+    async def story(story: CrashingStory) -> None:
+        await has_guarded_domain(story)
+        story.tenant.on("/voice", say(500, seconds=20))
+        caller, uri = story.phone("alice"), f"sip:desk@{DOMAIN}"
+        caller.dials(uri)
+        overheard = credentials_for(await caller.gets(lambda m: m.status == 401), "INVITE", uri)
+        caller.send("INVITE", body=caller.offer(), headers=overheard)
+        await caller.gets(ok)
+        await story.crashes(for_s=1)
+        thief = story.phone("thief")
+        thief.address = (caller.host, 5099)  # from the caller's own address: a nonce is worth nothing elsewhere in any case
+        story.phones[thief.address] = thief
+        thief.dials(uri, headers=overheard)
+        refused = await thief.gets(lambda m: m.status >= 300)
+        assert (refused.status, "stale=true" in refused["www-authenticate"]) == (401, True)
+        assert len(story.control.switchboard) == 1
+        caller.hangs_up()
+        await story.passes(1)
 
     play(story)
 

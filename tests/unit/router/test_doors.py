@@ -11,13 +11,13 @@ from waitline.bridge.router.doors import CALLS_CREDENTIALS, Admitted, Doors, Ref
 from waitline.bridge.sip.digest import answer_challenge, ha1
 from waitline.bridge.sip.flow import Flow
 from waitline.bridge.sip.message import Request
-from waitline.clock import SystemClock
+from waitline.clock import Clock, SystemClock, VirtualClock
 
 REALM, USER, PASSWORD, URI = "waitline", "alice", "Correct-Horse-7", "sip:support@acme.test"
 FLOW = Flow("udp", ("192.0.2.1", 5060), ("198.51.100.7", 5060))
 
 
-def doors(offered: Any) -> Doors:
+def doors(offered: Any, clock: Clock | None = None) -> Doors:
     """A platform with one domain that takes one user's credentials."""
     credential = SimpleNamespace(sid="CR1", ha1_md5=ha1(USER, REALM, PASSWORD), ha1_sha256=ha1(USER, REALM, PASSWORD, "SHA-256"))
     image: Any = SimpleNamespace(
@@ -26,7 +26,7 @@ def doors(offered: Any) -> Doors:
         mappings=SimpleNamespace(of_domain=lambda _sid, kind: [SimpleNamespace(sid="CL1")] if kind == CALLS_CREDENTIALS else []),
         credentials=SimpleNamespace(by_username=lambda _list, username: credential if username == USER else None),
     )
-    return Doors(image, Config(sip_digest=offered), clock=SystemClock(), realm=REALM, nonce_key=b"k" * 32, gate=Gate())
+    return Doors(image, Config(sip_digest=offered), clock=clock or SystemClock(), realm=REALM, nonce_key=b"k" * 32, gate=Gate())
 
 
 def judged(at: Doors, *headers: tuple[str, str]) -> Admitted | Refusal:
@@ -71,3 +71,11 @@ def test_credentials_count_wherever_they_stand_among_those_for_others() -> None:
     others = ("Authorization", right[1].replace(f'username="{USER}"', 'username="mallory"'))
     number: Any = SimpleNamespace(account_sid="AC1", domain=None)
     assert at.judge(Request.make("INVITE", URI, [others, right]), FLOW, number) == Admitted(username=USER)
+
+
+def test_a_nonce_of_an_earlier_process_is_stale_once_and_a_new_one_is_taken() -> None:
+    challenges = offered(judged(doors("MD5", VirtualClock(lambda: 100.0))))
+    at = doors("MD5", VirtualClock(lambda: 101.0))
+    again = offered(judged(at, answer(challenges)))
+    assert ["stale=true" in value for value in again] == [True]
+    assert judged(at, answer(again)) == Admitted(username=USER)

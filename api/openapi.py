@@ -24,6 +24,7 @@ REFUSALS = {
     "409": "It conflicts with the present state",
     "413": "The body is too large",
     "415": "The body is not form-encoded",
+    "422": "The Idempotency-Key was used for another request",
     "500": "Internal error",
     "501": "Not available yet",
     "503": "Unavailable for the moment",

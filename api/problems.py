@@ -28,6 +28,8 @@ CODES = {
     20409: "The request conflicts with the present state",
     20413: "The request's body is too large",
     20415: "The request's body is not form-encoded",
+    20423: "The first request with this Idempotency-Key was not finished: what it did has to be looked up",
+    20424: "The Idempotency-Key was used for another request",
     20422: "A parameter has an invalid value",
     20429: "Too many requests",
     20500: "Internal error; the server's log has it under the request's identifier",

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from aiohttp import web
 
-from waitline.api import auth, params, wire
+from waitline.api import auth, params, problems, repeats, wire
 from waitline.api.params import Param
 from waitline.api.ports import Services
 from waitline.api.problems import TooManyRequests, not_found
@@ -28,6 +28,7 @@ from waitline.bridge.store.records import Account
 from waitline.errors import ApiError
 
 ACCOUNT = "/Accounts/{account_sid}"
+TOO_MANY, SERVER_ERROR = 429, 500
 
 SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
 TURNS: web.AppKey[Turns] = web.AppKey("turns", Turns)
@@ -53,6 +54,8 @@ class Answer:
 
     status: int = 200
     body: Json | None = None
+    replayed: bool = False
+    """It is the answer to an earlier request with the same key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,14 +131,47 @@ def entry(route: Route) -> Callable[[web.Request], Awaitable[web.Response]]:
 
     async def handle(request: web.Request) -> web.Response:
         ask = await _admit(request, route)
-        turn = route.turn(ask.path)
-        async with ask.turns.alone(turn) if turn else nullcontext():
-            answer = await route.handler(ask)
+        key = repeats.key_of(request.headers) if route.method == "POST" else ""
+        answer = await (_run_once(ask, key) if key else _run(ask))
+        headers = dict([repeats.REPLAYED]) if answer.replayed else {}
         if answer.body is None:
-            return web.Response(status=answer.status)
-        return web.json_response(answer.body, status=answer.status)
+            return web.Response(status=answer.status, headers=headers)
+        return web.json_response(answer.body, status=answer.status, headers=headers)
 
     return handle
+
+
+async def _run(ask: Ask) -> Answer:
+    """Have the handler do it, one at a time where it changes a record."""
+    _check_room(ask)
+    turn = ask.route.turn(ask.path)
+    async with ask.turns.alone(turn) if turn else nullcontext():
+        return await ask.route.handler(ask)
+
+
+async def _run_once(ask: Ask, key: str) -> Answer:
+    """``_run`` for a request that may be repeated: a refusal is an answer that is kept, too."""
+    services = ask.services
+    asked = repeats.Request(account_sid=ask.account.sid, key=key, path=ask.path, pairs=ask.pairs)
+
+    async def run() -> repeats.Outcome:
+        try:
+            answer = await _run(ask)
+        except ApiError as error:
+            if error.status == TOO_MANY or error.status >= SERVER_ERROR:
+                raise
+            return repeats.Outcome(status=error.status, body=problems.body(status=error.status, code=error.code, message=str(error)))
+        return repeats.Outcome(status=answer.status, body=answer.body)
+
+    async with ask.turns.alone(asked.sid):
+        outcome = await repeats.once(asked, run, store=services.store, clock=services.clock)
+    return Answer(status=outcome.status, body=outcome.body, replayed=outcome.replayed)
+
+
+def _check_room(ask: Ask) -> None:
+    services = ask.services
+    if ask.route.status == 201 and services.records and services.store.image.count_of(ask.account.sid) >= services.records:
+        raise ApiError(f"The account has the {services.records} records that it may have", status=403, code=20010)
 
 
 async def _admit(request: web.Request, route: Route) -> Ask:
@@ -146,8 +182,6 @@ async def _admit(request: web.Request, route: Route) -> Ask:
     account = _account(request, services, principal)
     if route.changes and not route.for_inactive:
         auth.check_active(account)
-    if route.status == 201 and services.records and services.store.image.count_of(account.sid) >= services.records:
-        raise ApiError(f"The account has the {services.records} records that it may have", status=403, code=20010)
     pairs = await wire.read_form(request) if route.method == "POST" else wire.parse_pairs(request.rel_url.raw_query_string)
     return Ask(
         services=services, principal=principal, account=account, route=route, path=request.path, names=request.match_info,

@@ -26,6 +26,7 @@ import structlog
 from aiohttp import web
 
 from waitline import logs
+from waitline.api import repeats
 from waitline.bridge.config import Address, Config, load_config
 from waitline.bridge.net.self_signed import expires_at, self_signed
 from waitline.bridge.net.sip_tls import TlsDoor
@@ -161,6 +162,7 @@ class Server:
         await web.SockSite(runner, self._http).start()
         control.endpoint.read()
         control.chores.spawn(control.registrations.sweep(), name="sweep of registrations")
+        control.chores.spawn(repeats.sweep(control.services.store, self._clock), name="sweep of answers to repeatable requests")
         try:
             yield
         finally:

@@ -253,4 +253,21 @@ class LiveState:
     data: dict[str, Any] = field(repr=False)
 
 
-SECRET_FIELDS = {Account: ("auth_token",), Credential: ("ha1_md5", "ha1_sha256")}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestAnswer:
+    """What a REST request that may be repeated was answered."""
+
+    sid: str
+    """Made of the account and the client's key"""
+    account_sid: str
+    fingerprint: str
+    """A hash of what was asked"""
+    status: int
+    """HTTP's; 0: begun, and not answered yet"""
+    body: str = field(repr=False)
+    """JSON; it may hold secrets that are shown once"""
+    date_created: datetime
+    date_updated: datetime
+
+
+SECRET_FIELDS = {Account: ("auth_token",), Credential: ("ha1_md5", "ha1_sha256"), RestAnswer: ("body",)}

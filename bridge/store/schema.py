@@ -35,10 +35,11 @@ from waitline.bridge.store.records import (
     Notification,
     Queue,
     QueueEventRecord,
+    RestAnswer,
     SipDomain,
 )
 
-SCHEMA_VERSION = "0004"
+SCHEMA_VERSION = "0005"
 """The revision of the newest migration."""
 
 LIVE_STATUSES = ("queued", "initiated", "ringing", "in-progress")
@@ -120,6 +121,7 @@ KINDS: dict[type, Kind] = {
         _kept(CallRecord, "calls"),
         _kept(Notification, "notifications"),
         _kept(LiveState, "live_states", key=("kind", "key")),
+        _kept(RestAnswer, "rest_answers"),
         _log(QueueEventRecord, "queue_events"),
         _log(CallEvent, "call_events"),
     )

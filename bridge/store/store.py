@@ -26,11 +26,12 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from waitline.bridge.config import Config
-from waitline.bridge.store import settings
+from waitline.bridge.store import answers, settings
 from waitline.bridge.store.backlog import Backlog
 from waitline.bridge.store.calls import close_calls_left_live
 from waitline.bridge.store.codec import Codec
@@ -358,6 +359,10 @@ class Store:
     async def count(self, name: str, *, by: int = 1) -> int:
         """Add to a platform counter and return its new value; durable. Raises StoreUnavailable."""
         return await self._ask(lambda driver: settings.count(driver, name, by))
+
+    async def forget_answers(self, *, before: datetime, most: int) -> None:
+        """Forget answers to repeatable requests from before that moment, and all but the newest ``most``. Raises StoreUnavailable."""
+        await self._ask(lambda driver: answers.forget(driver, before=before, most=most))
 
     # Inside
 

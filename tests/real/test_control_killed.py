@@ -137,3 +137,15 @@ def test_a_tcp_connection_that_breaks_while_nobody_is_in_control_ends_no_call(de
         assert longest_gap(caller) < LONGEST_GAP_S
         caller.phone = later  # the phone's next connection
         assert caller.hang_up().status == 200
+
+
+def test_a_request_whose_answer_was_lost_with_control_is_repeated_and_done_once(platform: Platform) -> None:
+    url = f"{platform.base_url}/2010-04-01/Accounts/{platform.account_sid}/Queues.json"
+    headers, form = {"Idempotency-Key": "first queue"}, {"FriendlyName": "support"}
+    first = platform.client.request("POST", url, data=form, headers=headers)
+    platform.serve.kill_control()
+    again = platform.client.request("POST", url, data=form, headers=headers)
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.text == first.text
+    assert platform.client.request("POST", url, data={"FriendlyName": "sales"}, headers=headers).status_code == 422
+    assert [queue.friendly_name for queue in platform.client.queues.list()] == ["support"]

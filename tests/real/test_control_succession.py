@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 from urllib.request import urlopen
@@ -12,6 +13,8 @@ from urllib.request import urlopen
 import pytest
 from harness.processes import end, wait_for_all, wait_for_exit
 from harness.serve import WAITLINE, Serve
+
+from waitline.supervisor.door import door_name
 
 pytestmark = pytest.mark.real
 
@@ -293,6 +296,33 @@ def test_without_a_platform_the_commands_say_so(start, tmp_path):
     for name in ("upgrade", "drain"):
         done = serve.command(name)
         assert (done.returncode, done.stdout) == (1, f"no platform runs on {tmp_path}\n")
+
+
+# --- who may command
+
+KNOCK = """
+import contextlib, os, socket, sys
+os.setuid(int(sys.argv[2]))
+with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
+    door.settimeout(10)
+    door.connect("\\0" + sys.argv[1])
+    with contextlib.suppress(BrokenPipeError):  # it may have been sent away already
+        door.send(b'{"do": "drain", "deadline_s": 0}')
+    with contextlib.suppress(ConnectionResetError):  # told once where our words were not read, before the other's last words
+        print(door.recv(4096).decode())
+    print(door.recv(4096).decode())
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user for a moment")
+def test_another_user_of_the_machine_commands_nothing(start):
+    serve = start()
+    name = door_name(serve.folder)
+    said = subprocess.run([sys.executable, "-c", KNOCK, name, "65534"], capture_output=True, text=True, timeout=20)
+    assert "only the user that runs the platform may command it" in said.stdout, said.stderr
+    shown = serve.command("drain", "--status")
+    assert (shown.returncode, shown.stdout.startswith("takes calls")) == (0, True)
+    assert "told to" not in serve.log.text()
 
 
 # --- a drain

@@ -356,3 +356,41 @@ def test_a_call_older_than_22_minutes_is_handed_to_another_worker(rig: Rig, roll
     assert other.table.counters["srtp_refused"] == 1, "it was played to the worker before"
     phone.say(index + 2)
     assert other.table.legs[1].received == 2
+
+
+@pytest.mark.parametrize("suite", [CM, GCM])
+def test_a_worker_that_dies_has_a_successor_who_seals_on_and_uses_no_counter_twice(rig: Rig, suite: str) -> None:
+    phone = Phone(rig, suite)
+    leg = rig.table.legs[1]
+    assert leg.srtp is not None
+    leg.srtp.sealer.lead_to(0x1_FFF0, 0)
+    leg.sequence, phone.hears.index = 0xFFF0, 0x1_FFF0
+    rig.table.command(messages.StartAudio(1, 1))
+    rig.play((10, 80, 0))
+    rig.frames(20)  # over a roll-over that no record has seen
+    rig.succeed(after=8)
+    rig.frames(20)
+    sequences = [one.sequence for one in phone.heard()]
+    assert len(sequences) == len(set(sequences)) == 40
+    assert phone.hears.index == 0x1_FFF0 + 40
+    phone.say(7)
+    assert rig.table.legs[1].received == 1
+
+
+def test_an_encrypted_talk_goes_on_when_its_worker_dies() -> None:
+    rig = Rig()
+    other = ("192.0.2.9", 6000)
+    rig.open(1)
+    rig.open(2, peer=other)
+    one, two = Phone(rig, CM, 1), Phone(rig, GCM, 2, other)
+    rig.bridge()
+    for sequence in range(1, 5):
+        one.say(sequence)
+        rig.frames(1)
+    rig.succeed()
+    for sequence in range(5, 9):
+        one.say(sequence)
+        rig.frames(1)
+    heard = [found for found in two.heard() if found.payload[0] == 1]
+    assert len(heard) == 8
+    assert [found.sequence - heard[0].sequence for found in heard] == list(range(8))

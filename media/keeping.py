@@ -58,7 +58,8 @@ def revive(leg: Leg, record: dict[str, Any], hot: Hot, row: Row | None, frame: i
 def step_forward(leg: Leg, frame: int) -> None:
     """Step a relayed leg's numbers, which were noted a while ago, by what has been relayed to it since; a few too many do no harm."""
     frames = max(0, frame - leg.at_frame)
-    leg.sequence = (leg.sequence + frames) & 0xFFFF
+    if leg.srtp is None:  # else it is where nobody has been
+        leg.sequence = (leg.sequence + frames) & 0xFFFF
     leg.timestamp = (leg.timestamp + FRAME_SAMPLES * frames) & 0xFFFFFFFF
     leg.at_frame = frame
 

@@ -7,7 +7,7 @@ A memory file that the worker makes and the supervisor keeps, in five parts:
   so there is no moment at which it exists nowhere. A successor obeys it again; commands are made so that this changes nothing;
 * the *columns* of the four banks: they are the arrays that the banks work on, so that a packet costs nothing more for being kept here;
 * one *entry* a leg: a record of all that changes by commands and rare events, and a *hot* part of few numbers that change while a
-  leg plays on (which loop of which segment) or sends digits.
+  leg plays on (which loop of which segment) or sends digits; of an encrypted leg, two counters that it has promised not to pass.
 
 A record is never overwritten: the next goes to another place of the entry, and one byte then says which counts. A process that is killed
 half way has so left the old one, with the command that was about to change it still in hand. The hot part is overwritten, between two
@@ -53,6 +53,7 @@ _PAGE = 4096
 
 _ENTRY_BYTES = 65_536
 _HOT_AT = 16
+_COUNTERS_AT = 128
 _LENGTH = struct.Struct("<I")
 _PLACES = ((0, 0), (256, 1920), (2176, 1920), (4096, 30_720), (34_816, 30_720))
 """(offset, size) of the places for a record in an entry: none, two small ones in its first page, two large ones."""
@@ -107,6 +108,15 @@ class Hot(NamedTuple):
     stale: int = 1
 
 
+class Kept(NamedTuple):
+    """What a ledger tells of a leg."""
+
+    record: dict[str, Any]
+    hot: Hot
+    promised: tuple[int, int] = (0, 0)
+    """Counters that an encrypted leg has not passed, RTP and RTCP, as ``srtp`` writes them; 0: none"""
+
+
 class Entry:
     """The place of one leg."""
 
@@ -118,6 +128,8 @@ class Entry:
         self._memory = ledger.memory
         self._at = ledger.entry_at(number)
         self._stamp = self._version = 0
+        self.promise(0, 0)
+        self.promise(1, 0)
 
     def keep(self, record: dict[str, Any], hot: Hot) -> bool:
         """Write a record in the place of the one before; False where it is too large, and the one before stays."""
@@ -139,6 +151,10 @@ class Entry:
         self._stamp = (self._stamp + 1) & 0xFFFFFFFF
         _HOT.pack_into(self._memory, self._at + _HOT_AT, self._stamp, self._version, *hot, self._stamp)
 
+    def promise(self, which: int, value: int) -> None:
+        """Note one of the leg's two counters (0: RTP, 1: RTCP; 64 bits): a single store, which no kill can divide."""
+        self._ledger.numbers[(self._at + _COUNTERS_AT) // 8 + which] = value
+
     def clear(self) -> None:
         """Give the place back."""
         self._memory[self._at] = 0
@@ -150,6 +166,7 @@ class Ledger:
 
     def __init__(self, memory: memoryview, legs: int) -> None:
         self.memory = memory
+        self.numbers = memory.cast("Q")
         self.legs = legs
         self.frames: NDArray[np.int64] = np.frombuffer(memory, np.int64, SLOTS, _FRAMES_AT)
         self.in_hand = memory[_IN_HAND_AT : _IN_HAND_AT + IN_HAND_BYTES]
@@ -301,12 +318,13 @@ class Ledger:
         """Take an entry back."""
         self._free.append(number)
 
-    def records(self) -> Iterator[tuple[dict[str, Any], Hot]]:
+    def records(self) -> Iterator[Kept]:
         """Yield what is kept of each leg. A record that cannot be read is yielded empty."""
         for number in range(self._number(_USED_AT)):
             at = self.entry_at(number)
             if place := self._place(at):
-                yield self._record(at, place)
+                first = (at + _COUNTERS_AT) // 8
+                yield Kept(*self._record(at, place), (self.numbers[first], self.numbers[first + 1]))
 
     def _place(self, at: int) -> int:
         place = self.memory[at]

@@ -12,7 +12,8 @@ no row, not relayed            was on its way into a bank or out of it: goes on 
 a talk only one side has       was about to begin or end: both sides play silence; the command in hand decides
 relayed to it                  the offsets stay, so that the partner's next packet follows its last one, whatever was lost between
 paused, relayed to it          the numbers of its entry are a second old at most: they are stepped by the frames since
-encrypted                      counters go on from the numbers above; what came last may be heard twice, up to the record's age
+encrypted                      counters go on behind those promised, whatever the above says; what came last may be heard twice,
+                               up to the record's age
 no sockets, no record          cannot go on: ``LegGone`` is reported, and control decides
 =============================  =====================================================================================
 
@@ -52,12 +53,12 @@ class Resumption:
         table.start_again(max(frame * SLOTS + slot for slot, frame in enumerate(frames)))
         table.player.begin(frames)
         revived = [found for found in self._left.records() if self._revive(*found)]
-        for record, hot in revived:
+        for record, hot, _ in revived:
             self._rejoin(table.legs[record["leg"]], int(record["peer"]), hot)
         for leg in table.legs.values():
             self._go_on(leg)
 
-    def _revive(self, record: dict[str, Any], hot: Hot) -> bool:
+    def _revive(self, record: dict[str, Any], hot: Hot, promised: tuple[int, int]) -> bool:
         """Make a leg again; False where that cannot be: control is told, if anybody knows which leg it was."""
         table, number = self._table, int(record.get("leg", 0))
         try:
@@ -66,7 +67,7 @@ class Resumption:
             leg = table.add(number, (record["port"], record["rtcp_port"]), slot, table.ledger.take(), ssrc=record["ssrc"])
             table.player.take_slot(slot)
             revive(leg, record, hot, self._rows.get(number), table.player.frame_of(leg), table.frame_count)
-            table.encrypt_again(leg, record.get("srtp"))
+            table.encrypt_again(leg, record.get("srtp"), promised)
         except (OSError, KeyError, TypeError, ValueError) as error:
             table.counters["legs_not_resumed"] += 1
             table.abandon(number)

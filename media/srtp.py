@@ -6,8 +6,12 @@ at headers, which stay readable) are what they are.
 
 A packet's counter has 48 bits, of which it carries 16; both sides count the roll-overs, one each 22 minutes at 50 packets a second. So the
 counters are state of the leg: ``Srtp.dump`` gives them with the keys, as plain values, and ``Srtp.restored`` goes on with them in another
-worker. libsrtp has no door to set them, so a restored session is led there: a few packets of each roll-over are made and thrown away. No
-counter is ever used twice under a key: those of RTP follow the sequence numbers of the leg, which only go forward, and those of RTCP leap.
+worker. libsrtp has no door to set them, so a restored session is led there: a few packets of each roll-over are made and thrown away.
+
+No counter is ever used twice under a key: that would give what was said away. So a counter is promised before it is used: a number that
+will not be passed is noted where a successor finds it, some packets ahead at a time. Who takes the place of a worker that died begins
+behind the promise, wherever in a packet the other was killed, and its peers take the leap for loss. Who is handed a leg, or the table of a
+worker that leaves in order, is told the counters themselves.
 
 Packets that were seen before are refused: by libsrtp's window, and after a hand-over, where that is empty, everything up to the newest one.
 What is not authentic is counted and leaves no trace, least of all in the latch: it cannot open it.
@@ -17,6 +21,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import zlib
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
@@ -38,8 +43,9 @@ MAX_STREAMS = 64
 """SSRCs of a peer under one key: each costs memory."""
 TURN = 1 << 14
 """Packets after which a dump must be renewed by those who keep one: within twice as many the sequence number alone tells the counter."""
-RTCP_LEAP = 256
-"""Reports in the longest time that a dump may be old, and many more."""
+AHEAD = 64
+"""Packets that are promised at a time: what a peer sees as lost at most when a worker dies."""
+REPORTS_AHEAD = 8
 RTCP_STEPS = 500
 """Of a restored session's way at once: 2 ms."""
 
@@ -51,6 +57,10 @@ _PROFILES = {
 }
 SUITES = tuple(_PROFILES)
 _REPORT = bytes((VERSION_2, 201, 0, 1))
+_COUNTER_BITS = 48
+
+Promise = Callable[[int, int], None]
+"""Notes which counter (0: RTP, 1: RTCP) will not pass what."""
 
 
 @cache
@@ -77,30 +87,59 @@ class Sealer:
         """How many RTCP packets a restored session is still to be led on by"""
         self.turn_at = TURN
         """The counter at which a dump is to be renewed"""
+        self.promise: Promise = _unnoted
         self._ssrc = ssrc
+        self._limit, self._reports_limit = -1, 0
+        self._tag = zlib.crc32(suite.encode() + key) & 0xFFFF
+        """A promise says of which key it is: those before it have nothing to do with this one"""
         self._session = _session(suite, key, inbound=False, ssrc=ssrc)
 
     def seal(self, packet: bytes) -> bytes:
         """Seal an RTP packet; its sequence number is after all before it. Raises OSError for what cannot be sent."""
         sequence = packet[2] << 8 | packet[3]
+        index = sequence if self.index < 0 else self.index + ((sequence - self.index) & 0xFFFF)
+        if index > self._limit:
+            self._promise(index + AHEAD)
         sealed = _seal(self._session.protect, packet)
-        self.index = sequence if self.index < 0 else self.index + ((sequence - self.index) & 0xFFFF)
+        self.index = index
         return sealed
 
     def seal_report(self, packet: bytes) -> bytes:
         """Seal an RTCP packet. Raises OSError for what cannot be sent, also while a restored session is behind."""
         if self.behind:
             self._catch_up()
+        if self.reports >= self._reports_limit:
+            self._promise_reports(self.reports + REPORTS_AHEAD)
         sealed = _seal(self._session.protect_rtcp, packet)
         self.reports += 1
         return sealed
 
+    def settle(self) -> None:
+        """Promise to seal nothing more: whoever goes on does so without a leap."""
+        self._promise(self.index)
+        self._promise_reports(self.reports)
+
+    def promised(self, values: tuple[int, int]) -> tuple[int, int]:
+        """Return what was promised under this key, RTP and RTCP; -1: nothing, so nothing was sealed."""
+        index, reports = ((value & (1 << _COUNTER_BITS) - 1) - 1 if value >> _COUNTER_BITS == self._tag else -1 for value in values)
+        return index, reports
+
+    def _promise(self, index: int) -> None:
+        self._limit = index
+        self.promise(0, self._tag << _COUNTER_BITS | index + 1)
+
+    def _promise_reports(self, reports: int) -> None:
+        self._reports_limit = reports
+        self.promise(1, self._tag << _COUNTER_BITS | reports + 1)
+
     def lead_to(self, index: int, reports: int) -> None:
-        """Go on from where another session was."""
+        """Go on from where another session was; -1: it had sent nothing."""
+        self.reports = self.behind = reports
+        if index < 0:
+            return
         for step in _steps(index):
             self._session.protect(HEADER.pack(VERSION_2, 0, step & 0xFFFF, 0, self._ssrc))
-        self.index, self.reports, self.behind = index, reports, reports
-        self.turn_at = index + TURN
+        self.index, self.turn_at = index, index + TURN
 
     def _catch_up(self) -> None:
         steps = min(self.behind, RTCP_STEPS)
@@ -209,11 +248,13 @@ class Srtp:
         }
 
     @classmethod
-    def restored(cls, dump: dict[str, Any], ssrc: int, sequence: int) -> Srtp:
-        """Go on with what a worker before this one dumped; ``sequence`` is that of the packet the leg sent last."""
+    def restored(cls, dump: dict[str, Any], ssrc: int, sequence: int, promised: tuple[int, int] = (0, 0)) -> Srtp:
+        """Go on with what a worker before this one dumped, and ``promised`` since; ``sequence`` is that of the packet the leg sent last."""
         srtp = cls(dump["suite"], dump["send_key"], dump["receive_key"], ssrc)
-        if dump["sent"] >= 0:
-            srtp.sealer.lead_to(dump["sent"] + ((sequence - dump["sent"]) & 0xFFFF), dump["reports"] + RTCP_LEAP)
+        index, reports = srtp.sealer.promised(promised)
+        if index < 0 <= dump["sent"]:
+            index = dump["sent"] + ((sequence - dump["sent"]) & 0xFFFF)
+        srtp.sealer.lead_to(index, max(reports, dump["reports"]))
         if dump["received"] >= 0:
             srtp.opener.lead_to(dump["ssrc"], dump["received"])
         return srtp
@@ -313,3 +354,7 @@ def _nearest(index: int, sequence: int) -> int:
 
 def _nobody() -> None:
     """Nobody keeps a dump."""
+
+
+def _unnoted(_which: int, _value: int) -> None:
+    """Nobody can take our place."""

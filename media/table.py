@@ -141,6 +141,14 @@ class LegTable:
         Resumption(self, left, self._wire, self._report).run()
         self._keep_changed()
 
+    def settle(self) -> None:
+        """Note where each leg is, to the packet: another goes on with it, and nothing more is sent from here."""
+        for leg in self.legs.values():
+            if leg.row < 0:
+                leg.touch()
+            if leg.srtp is not None:
+                leg.srtp.sealer.settle()
+
     def abandon(self, number: int) -> None:
         """Forget a leg that could not be made again."""
         leg = self.legs.pop(number, None)
@@ -158,6 +166,8 @@ class LegTable:
         leg.relayed_at = self.now
         _map_relay(leg, leg.relay)
         leg.relay.resume(offsets)
+        if peer.srtp is not None:  # its numbers have leapt
+            leg.relay.stale = True
 
     def send_again(self, leg: Leg, *, was_in_bank: bool) -> None:
         """Let a leg that was started send on: what it plays, its digits, or what its partner says."""
@@ -295,15 +305,19 @@ class LegTable:
             if leg.row >= 0:
                 self.player.banks[leg.slot].address(leg)
 
-    def encrypt_again(self, leg: Leg, dump: dict[str, Any] | None) -> None:
-        """Encrypt a leg as another worker did, counters and all; None: it did not."""
+    def encrypt_again(self, leg: Leg, dump: dict[str, Any] | None, promised: tuple[int, int] = (0, 0)) -> None:
+        """Encrypt a leg as another worker did, counters and all; None: it did not. Its numbers go on behind what that one promised."""
         if dump:
-            self._encrypt(leg, srtp.Srtp.restored(dump, leg.ssrc, leg.sequence))
+            restored = srtp.Srtp.restored(dump, leg.ssrc, leg.sequence, promised)
+            if restored.sealer.index >= 0:
+                leg.sequence = restored.sealer.index & 0xFFFF
+            self._encrypt(leg, restored)
 
     def _encrypt(self, leg: Leg, how: srtp.Srtp | None) -> None:
         srtp.attach(leg, how, self._wire)
         leg.take = self.receiver.datagram if how is None else self.sealed.datagram
         if how is not None:
+            how.sealer.promise = leg.entry.promise
             how.on_turn = partial(self._changed.__setitem__, leg.id, leg)
 
     def _start_audio(self, command: messages.StartAudio) -> None:

@@ -195,6 +195,7 @@ class Worker:
             elif descriptor == self._vault.fileno():
                 if self._vault.is_told_to_leave():
                     self._is_leaving = True
+                    self.table.settle()
                     return False
             else:
                 self._obey()

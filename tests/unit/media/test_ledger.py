@@ -23,9 +23,9 @@ def test_the_newest_record_counts_with_its_own_numbers(ledger):
     entry = ledger.take()
     entry.keep({"leg": 1, "text": "a"}, Hot(sequence=1))
     entry.touch(Hot(sequence=2))
-    assert only(ledger) == ({"leg": 1, "text": "a"}, Hot(sequence=2))
+    assert only(ledger)[:2] == ({"leg": 1, "text": "a"}, Hot(sequence=2))
     entry.keep({"leg": 1, "text": "b"}, Hot(sequence=3))
-    assert only(ledger) == ({"leg": 1, "text": "b"}, Hot(sequence=3))
+    assert only(ledger)[:2] == ({"leg": 1, "text": "b"}, Hot(sequence=3))
 
 
 def test_a_record_that_was_being_written_leaves_the_one_before(ledger):
@@ -35,6 +35,16 @@ def test_a_record_that_was_being_written_leaves_the_one_before(ledger):
     place = 3 - ledger.memory[at]
     ledger.memory[at + ledger_module._PLACES[place][0] : at + ledger_module._PLACES[place][0] + 20] = b"{half written......."
     assert only(ledger)[0] == {"leg": 1}
+
+
+def test_a_promise_is_of_one_leg_and_ends_with_it(ledger):
+    entry = ledger.take()
+    entry.promise(1, 1 << 63 | 7)
+    entry.keep({"leg": 1}, Hot())
+    assert only(ledger).promised == (0, 1 << 63 | 7)
+    entry.clear()
+    ledger.take().keep({"leg": 2}, Hot())
+    assert only(ledger).promised == (0, 0)
 
 
 def test_numbers_that_were_being_written_do_not_count(ledger):
@@ -61,7 +71,7 @@ def test_a_place_that_was_given_back_holds_nothing_and_is_used_again(ledger):
     with pytest.raises(OSError, match="room for 4 legs"):
         ledger.take()
     entries[1].clear()
-    assert [record["leg"] for record, _ in ledger.records()] == [0, 2, 3]
+    assert [kept.record["leg"] for kept in ledger.records()] == [0, 2, 3]
     assert ledger.take().number == 1
 
 
@@ -78,7 +88,7 @@ def test_another_process_finds_what_was_left():
     assert found.configured == [1, "127.0.0.1", 2, 3]
     assert found.frames.tolist() == [5, 5, 4, 4]
     assert found.columns(2).owners.tolist() == [0, 0, 0, 9]
-    assert only(found) == ({"leg": 1}, Hot(at=2))
+    assert only(found)[:2] == ({"leg": 1}, Hot(at=2))
 
 
 def test_a_file_of_another_layout_is_refused():

@@ -1,7 +1,7 @@
 # make demo    show the platform at work          make test    all tests
 # make check   format, lint, types, imports       make bench   the figures
 # make chaos   kill control under live calls      make fuzz    ten minutes of any bytes
-# make attack  attack a platform under live calls
+# make attack  attack a platform under live calls make disturb  every datagram and webhook of the main job, disturbed
 #
 # Each does its own set-up: a virtual environment in .venv, packages pinned by constraints.txt. Choose the interpreter
 # with PYTHON=python3.12; hand arguments on with PYTEST_ARGS='-k queue', CHAOS_ARGS='--kills 5', FUZZ_ARGS='--seconds 60'.
@@ -15,7 +15,7 @@ FUZZ := $(VENV)/.stamp-fuzz
 
 export PYTHON
 
-.PHONY: demo test check bench bench-readme chaos fuzz attack golden constraints help
+.PHONY: demo test check bench bench-readme chaos fuzz attack disturb golden constraints help
 .DEFAULT_GOAL := help
 
 help:
@@ -53,6 +53,9 @@ golden: $(DEV)
 
 attack: $(DEV)
 	PYTHONPATH=tests timeout -k 30 900 $(BIN)/python -m attack $(ATTACK_ARGS)
+
+disturb: $(DEV)
+	DISTURB_ALL=1 $(BIN)/pytest -q tests/stories/test_every_datagram.py
 
 constraints: $(FUZZ)
 	$(BIN)/python scripts/constraints.py

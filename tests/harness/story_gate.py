@@ -12,9 +12,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from harness.sip_message import Message
 from harness.story_crash import ControlsLink, ControlsStore, CrashingStory
-from harness.story_ear import Ear
 from harness.story_phone import Phone
 from waitline.bridge.sip.flow import Flow
 from waitline.bridge.store.drivers import Row
@@ -26,7 +24,6 @@ from waitline.bridge.webhook.memory import MemoryTransport
 
 GAP_S = 0.2
 COMMIT_S = 0.002
-T1, REPEATS = 0.5, 6
 
 
 class GatedStore(ControlsStore):
@@ -103,30 +100,6 @@ class GatedLink(ControlsLink):
             self._effect(f"media {' '.join(type(command).__name__ for command in commands)}")
 
 
-class PersistentPhone(Phone):
-    """Repeats a request until it is answered, as SIP over UDP wants it."""
-
-    def send(self, method: str, **options: Any) -> int:
-        number = super().send(method, **options)
-        if method != "ACK":
-            self._repeat(method, number, self.last_sent, T1, REPEATS)
-        return number
-
-    def _repeat(self, method: str, number: int, data: bytes, after_s: float, times: int) -> None:
-        call_id = self.call_id
-
-        def again() -> None:
-            if times and not any(_answers(m, call_id, method, number) for _, m in self.received):
-                self._story.send_sip(data, self.address)
-                self._repeat(method, number, data, min(2 * after_s, 4.0), times - 1)
-
-        asyncio.get_running_loop().call_later(after_s, again)
-
-
-def _answers(message: Message, call_id: str, method: str, number: int) -> bool:
-    return bool(message.status) and (message["call-id"], message.method, message.cseq) == (call_id, method, number)
-
-
 class GatedStory(CrashingStory):
     """See the module."""
 
@@ -178,12 +151,8 @@ class GatedStory(CrashingStory):
         self.effect(f"sip {data[:24].decode().splitlines()[0]}")
 
     def phone(self, name: str, *, listens: bool = True, host: str = "") -> Phone:
-        index = len(self.phones) + 1
-        host = host or f"198.51.100.{index}"
-        phone = PersistentPhone(self, name, f"+1555020{index:02}", host, Ear(self.now, self._known))
-        self.phones[phone.address] = phone
-        if listens:
-            self.listen(phone)
+        phone = super().phone(name, listens=listens, host=host)
+        phone.repeats = True
         return phone
 
     def _controls_link(self) -> ControlsLink:

@@ -1,7 +1,7 @@
 """A story's phone: SIP and RTP over wires in memory, written apart from the product, one call at a time.
 
-What it sends it sends at once and does not repeat; what the platform sends it answers as a phone would, unless ``answers`` says
-otherwise. Waiting is in virtual time and always has a deadline::
+What it sends it sends at once and does not repeat, unless ``repeats`` says so; what the platform sends it answers as a phone would, unless
+``answers`` says otherwise. Waiting is in virtual time and always has a deadline::
 
     await caller.calls("+15550100")
     await caller.hears(400, within=2)
@@ -25,6 +25,8 @@ from harness.story_ear import FRAME_S, Ear, Frame, Heard, Sound
 
 Address = tuple[str, int]
 KEYS = "0123456789*#ABCD"
+T1, T2, TIMES = 0.5, 4.0, 6
+"""How requests are repeated, seconds (RFC 3261 §17.1)"""
 
 
 class Wires(Protocol):
@@ -51,6 +53,8 @@ class Phone:
         self.answers: Callable[[Message], bool] = lambda _request: True
         """Which requests of the platform it answers by itself."""
         self.acknowledges = True
+        self.repeats = False
+        """Whether a request is sent again until it is answered, as SIP over UDP wants it."""
         self.doubles_packets = False
         """Whether each packet of a key arrives twice."""
         self.loses_packets: Callable[[int], bool] = lambda _number: False
@@ -88,6 +92,7 @@ class Phone:
         self.target = self.to = ""
         self.media: Address = ("", 0)
         self._branches: dict[int, str] = {}
+        self._acks: dict[int, bytes] = {}
         self.since = self._story.now()
         """When the newest call began."""
 
@@ -157,9 +162,14 @@ class Phone:
 
     # --- hearing
 
-    async def hears(self, sound: Sound, *, within: float = 5.0, for_s: float = 0.1) -> float:
-        """Wait until a sound, not heard before this moment for as long as ``for_s``, is heard; returns when it began."""
+    async def hears(self, sound: Sound, *, within: float = 5.0, for_s: float = 0.1, since: float | None = None) -> float:
+        """Wait until a sound, not heard before this moment for as long as ``for_s``, is heard; returns when it began.
+
+        ``since``: an earlier moment; what was heard since then counts too.
+        """
         begun = self._story.now()
+        if since is not None and (run := next((run for run in self.heard(since).runs if run.sound == sound), None)) and run.seconds > for_s:
+            return run.since
 
         def hears_it() -> bool:
             run = self.ear.run
@@ -276,7 +286,19 @@ class Phone:
         ]
         self.last_sent = build(f"{method} {self.target} SIP/2.0", [*common, *headers], body)
         self._story.send_sip(self.last_sent, self.address)
+        if self.repeats and method != "ACK":
+            self._repeat((self.call_id, method, number), self.last_sent, T1, TIMES)
         return number
+
+    def _repeat(self, asked: tuple[str, str, int], data: bytes, after_s: float, times: int) -> None:
+        """Send a request again and again, until anything answers it."""
+
+        def again() -> None:
+            if times and not any(m.status and (m["call-id"], m.method, m.cseq) == asked for _, m in self.received):
+                self._story.send_sip(data, self.address)
+                self._repeat(asked, data, min(2 * after_s, T2), times - 1)
+
+        asyncio.get_running_loop().call_later(after_s, again)
 
     def again(self) -> None:
         """Send the last request once more, octet for octet: a retransmission."""
@@ -296,6 +318,9 @@ class Phone:
     def _take_response(self, response: Message) -> None:
         if response.method != "INVITE" or response.status < 200:
             return
+        if (known := self._acks.get(response.cseq)) is not None:
+            self._story.send_sip(known, self.address)  # it has come before; its ACK may not have
+            return
         if response.status == 200:
             self.to, self.target, self.is_up = response["to"], response.contact_uri, True
             self._take_media(response)
@@ -305,10 +330,11 @@ class Phone:
     def acknowledge(self, response: Message) -> None:
         if response.status < 300:
             self.send("ACK", cseq=response.cseq, body="" if self._offered else self.offer())
-            return
-        to, self.to = self.to, response["to"]
-        self.send("ACK", cseq=response.cseq, branch=self._branches[response.cseq])
-        self.to = to
+        else:
+            to, self.to = self.to, response["to"]
+            self.send("ACK", cseq=response.cseq, branch=self._branches[response.cseq])
+            self.to = to
+        self._acks[response.cseq] = self.last_sent
 
     def _take_media(self, message: Message) -> None:
         if message.body:

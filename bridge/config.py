@@ -154,6 +154,12 @@ class Config(BaseSettings):
         description="Base64 of 32 bytes, or a pass phrase of 12 characters or more, that secrets are encrypted with; empty: the file "
         "waitline.key in the data folder, made at first start.",
     )
+    key_next: str = Field(
+        default="",
+        repr=False,
+        description="The key that `waitline key rotate` changes to, written like key; until key is changed, data under either is opened. "
+        "Empty: a new key file.",
+    )
     http: AddressField = Field(default=Address("127.0.0.1", 8080), description="HOST:PORT of the REST interface; port 0: any free one.")
     public_url: Annotated[str, BeforeValidator(_base_url)] = Field(
         default="", description="Base URL under which tenants reach the REST interface; empty: http:// and the http setting."
@@ -380,7 +386,7 @@ def _explain_one(fault: dict[str, Any], path: Path | None) -> str:
         return f"{name} in {path}: there is no such setting"
     variable = PREFIX + name.upper()
     where = variable if variable in os.environ else f"{name} in {path} ({variable})" if path else variable
-    given = "" if name == "key" or repr(fault["input"]) in text else f" (it is {str(fault['input'])!r})"
+    given = "" if name in ("key", "key_next") or repr(fault["input"]) in text else f" (it is {str(fault['input'])!r})"
     return f"{where}: {text}{given}"
 
 

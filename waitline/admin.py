@@ -9,6 +9,8 @@ from pathlib import Path
 from waitline.bridge.config import Config, load_config
 from waitline.bridge.store import backup as backups
 from waitline.bridge.store.accounts import create_account as create_in
+from waitline.bridge.store.opening import Place
+from waitline.bridge.store.rotation import rotate
 from waitline.bridge.store.store import open_store
 from waitline.clock import SystemClock
 from waitline.errors import ConfigError
@@ -50,6 +52,16 @@ def restore(file: Path, config_file: Path | None = None, *, force: bool = False)
     done = backups.restore(file, config.data, key=config.key or "", force=force, stamp=stamp)
     kept = f"; what was there before is {done.replaced}" if done.replaced else ""
     return f"{config.data}: {done.accounts} accounts, {done.calls} calls are as they were in {file}{kept}"
+
+
+def rotate_key(config_file: Path | None = None) -> str:
+    """Give the data a new key, while no platform runs; returns what to say. Raises ConfigError."""
+    config = load_config(config_file)
+    place = Place.of(config.database or config.data, config.data)
+    done = rotate(place, key=config.key, next_key=config.key_next)
+    if done.kept is None:
+        return f"{done.values} secrets are encrypted with WAITLINE_KEY_NEXT: make it WAITLINE_KEY; backups until now need the key before"
+    return f"{done.values} secrets are encrypted with a new key in {config.data / 'waitline.key'}; backups made until now need {done.kept}"
 
 
 def _embedded(config_file: Path | None, instead: str) -> Config:

@@ -30,6 +30,8 @@ app = typer.Typer(
 )
 account_app = typer.Typer(help="Accounts: the tenants of this platform.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(account_app, name="account")
+key_app = typer.Typer(help="The key that secrets are encrypted with.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(key_app, name="key")
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="Settings in TOML; waitline.toml in this folder if there is one.")
@@ -74,6 +76,17 @@ def account_create(
         return 0
 
     raise typer.Exit(_answering_for_settings(create))
+
+
+@key_app.command("rotate")
+def key_rotate(config: ConfigOption = None) -> None:
+    """Encrypt everything anew with a new key, all of it or nothing; the platform must not run.
+
+    The new key is made in the data folder, or is the one in WAITLINE_KEY_NEXT. Backups made before need the key before: it is kept beside.
+    """
+    from waitline.admin import rotate_key
+
+    raise typer.Exit(_saying(lambda: rotate_key(config)))
 
 
 @app.command()

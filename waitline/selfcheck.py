@@ -34,7 +34,7 @@ def self_check(config_file: Path | None) -> str:
 
 def _data_trouble(config_file: Path | None) -> str:
     config = load_config(config_file)
-    lines = forms.unreadable(look(folder=config.data, database=config.database, key=config.key))
+    lines = forms.unreadable(look(folder=config.data, database=config.database, key=config.key, next_key=config.key_next))
     more = f", and {len(lines) - MOST_TOLD} more" if len(lines) > MOST_TOLD else ""
     return f"it cannot read what is going on: {'; '.join(lines[:MOST_TOLD])}{more}" if lines else ""
 

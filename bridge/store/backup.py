@@ -4,8 +4,8 @@ A backup is one file: an SQLite database of its own, whole and checked. It is co
 read transaction: it holds what was committed when it began, and in WAL mode no writer waits for it. It is made under another name, checked,
 flushed to the disk and renamed: there is a whole backup of that name, or none.
 
-Secrets in it are encrypted as they are in the data, so it is of no use without the key: ``waitline.key``, or WAITLINE_KEY. The key changes
-never; keep it apart from the backups, or have it written beside one (``FILE.key``).
+Secrets in it are encrypted as they are in the data, so it is of no use without the key of that day: ``waitline.key``, or
+WAITLINE_KEY. Keep it apart from the backups, or have it written beside one (``FILE.key``).
 
 What is restored is an earlier day: the calls that were live then are not. Their live states are dropped, so that no call is gone on with
 and no callback sent a second time; the next start closes their records. The data that was there is kept beside under another name.
@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from waitline.bridge.store.drivers import BUSY_S, SqliteDriver, damaged, reason_of
-from waitline.bridge.store.folder import DataFolder
+from waitline.bridge.store.folder import DataFolder, flush
+from waitline.bridge.store.keys import Key, candidates, matching, opens
 from waitline.bridge.store.migrations import KNOWN_VERSIONS
-from waitline.bridge.store.opening import check_key
-from waitline.bridge.store.secrets import SecretBox, key_from_setting, read_key_file
+from waitline.bridge.store.secrets import key_from_setting, read_key_file
 from waitline.bridge.store.settings import KEY_CHECK, KEY_SALT, read_setting
 from waitline.errors import ConfigError
 
@@ -65,8 +65,16 @@ def back_up(folder: Path, file: Path, *, with_key: bool = False, force: bool = F
         _copy_database(source, partial)
         content = examine(partial)
         if with_key:
-            _copy_file(key, key_beside(file))
+            _copy_file(_opening_key(partial, folder), key_beside(file))
     return Content(bytes=content.bytes, accounts=content.accounts, calls=content.calls, key_beside=with_key)
+
+
+def _opening_key(partial: Path, folder: Path) -> Path:
+    """The file whose key opens the copy: where changing it was cut short that need not be the one in use. Raises ConfigError."""
+    with closing(_open(partial)) as database:
+        found = database.execute("SELECT value FROM settings WHERE name=?", (KEY_CHECK,)).fetchone()
+    used = matching(candidates(folder, setting="", next_setting="", salt=b""), found[0] if found else "")
+    return used.file or folder / "waitline.key"
 
 
 def examine(file: Path) -> Content:
@@ -132,24 +140,17 @@ def _forget_the_living(fresh: Path, file: Path, data: DataFolder, setting: str) 
 
 
 def _find_key(driver: SqliteDriver, file: Path, data: DataFolder, setting: str) -> Path | None:
-    if read_setting(driver, KEY_CHECK) is None:
+    known = read_setting(driver, KEY_CHECK)
+    if known is None:
         return None
     if setting:
         salt = (read_setting(driver, KEY_SALT) or "").encode()
-        check_key(driver, SecretBox(key_from_setting(setting, salt=salt)))
+        matching([Key(key_from_setting(setting, salt=salt), None)], known)
         return None
-    for path in (key_beside(file), data.key):
-        if (key := read_key_file(path)) is not None and _opens(driver, key):
+    for path in (key_beside(file), data.key, data.next_key, *data.old_keys):
+        if (key := read_key_file(path)) is not None and opens(key, known):
             return None if path == data.key else path
     raise ConfigError(f"the key of this backup is not here: put it at {data.key} (or {key_beside(file)}), or set WAITLINE_KEY")
-
-
-def _opens(driver: SqliteDriver, key: bytes) -> bool:
-    try:
-        check_key(driver, SecretBox(key))
-    except ConfigError:
-        return False
-    return True
 
 
 def _set_aside(data: DataFolder, stamp: str) -> Path | None:
@@ -186,9 +187,9 @@ def _made_aside(file: Path, *, ends: str = "partial") -> Iterator[Path]:
         _remove(aside)
         os.close(os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         yield aside
-        _flush(aside)
+        flush(aside)
         aside.rename(file)
-        _flush(file.parent)
+        flush(file.parent)
     except OSError as error:
         _remove(aside)
         raise ConfigError(f"{file}: cannot be written: {error.strerror}") from error
@@ -200,14 +201,6 @@ def _made_aside(file: Path, *, ends: str = "partial") -> Iterator[Path]:
 def _remove(file: Path) -> None:
     for name in (file.name, *(f"{file.name}{side}" for side in (*_SIDES, "-journal"))):
         file.with_name(name).unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _copy_file(source: Path, target: Path) -> None:

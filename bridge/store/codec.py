@@ -82,7 +82,7 @@ class Codec(Generic[R]):
                 row[index] = self._box.encrypt(row[index], *self._place(name, row, self.kind.written))
         for name in self._secrets:
             index = self.kind.written.index(name)
-            row[index] = self._box.encrypt(row[index], self.kind.table.name, record.sid, name)  # type: ignore[attr-defined]
+            row[index] = self._box.encrypt(row[index], *self._place(name, row, self.kind.written))
         return tuple(row)
 
     def key(self, record: R) -> tuple[Any, ...]:
@@ -104,12 +104,24 @@ class Codec(Generic[R]):
                 values[index] = convert(values[index])
         plain = dict(zip(self.kind.read, values, strict=True))
         for name in self._secrets:
-            plain[name] = self._box.decrypt(plain[name], self.kind.table.name, plain["sid"], name)
+            plain[name] = self._box.decrypt(plain[name], *self._place(name, values, self.kind.read))
         record: R = self.kind.record(**plain)
         return record
 
+    @property
+    def sealable(self) -> tuple[str, ...]:
+        """The columns that may hold encrypted text."""
+        return (*self._secrets, *self._plain_data)
+
+    def sealed_by(self, box: SecretBox, name: str, row: Sequence[Any]) -> str:
+        """Return a row's encrypted value encrypted by another box. Raises StoreError if it does not decrypt."""
+        place = self._place(name, row, self.kind.read)
+        return box.encrypt(self._box.decrypt(row[self.kind.read.index(name)], *place), *place)
+
     def _place(self, name: str, row: Sequence[Any], names: Sequence[str]) -> tuple[str, ...]:
         """Where a value is stored: its table, its column, and its row where that has a key."""
+        if name in self._secrets:
+            return (self.kind.table.name, str(row[names.index("sid")]), name)
         return (self.kind.table.name, name, *(str(row[names.index(part)]) for part in self.kind.key))
 
     def encode_value(self, name: str, value: Any) -> Any:

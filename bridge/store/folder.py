@@ -3,9 +3,10 @@
 ::
 
     waitline.db     the database (with -wal and -shm beside it while open)
-    waitline.key    the key of the secrets, mode 0600
+    waitline.key    the key of the secrets, mode 0600; .next while it is being changed, .old-N the ones before (``keys.py``)
     serve.lock      held by the one server, for as long as it runs
     open.lock       held while the folder is being opened: two processes that start at once make one key and one schema
+    use.lock        shared by whoever has the data open; held alone while the key is changed
     outage.lock     held by the server while it cannot write: what it knows is in its memory, and must not be taken over from the disk
 
 Locks are flock(2) locks: the kernel lets go of them however their process ends. Their descriptors are not inherited by children.
@@ -22,6 +23,15 @@ from pathlib import Path
 from waitline.errors import ConfigError
 
 OUTAGE_LOCK = "outage.lock"
+
+
+def flush(path: Path) -> None:
+    """Have a file or a folder's names on the disk, also if the power fails. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def in_outage(path: Path) -> bool:
@@ -43,7 +53,8 @@ class DataFolder:
         self.path = path
         self.database = path / "waitline.db"
         self.key = path / "waitline.key"
-        self._serving = self._outage = -1
+        self.next_key = path / "waitline.key.next"
+        self._serving = self._outage = self._using = -1
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(self.database, os.O_RDWR | os.O_CREAT, 0o600))
@@ -65,10 +76,28 @@ class DataFolder:
 
     def unlock(self) -> None:
         """Let another server in."""
-        for descriptor in (self._serving, self._outage):
+        for descriptor in (self._serving, self._outage, self._using):
             if descriptor >= 0:
                 os.close(descriptor)
-        self._serving = self._outage = -1
+        self._serving = self._outage = self._using = -1
+
+    def use(self) -> None:
+        """Keep the key as it is until ``unlock``; waits while somebody changes it."""
+        self._using = self._open("use.lock")
+        fcntl.flock(self._using, fcntl.LOCK_SH)
+
+    def use_alone(self) -> None:
+        """Turn ``use`` into holding the data alone. Raises ConfigError if anybody else has it open."""
+        try:
+            fcntl.flock(self._using, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(f"WAITLINE_DATA: another process has {self.path} open just now; try again when it is done") from error
+
+    @property
+    def old_keys(self) -> list[Path]:
+        """The keys that were in use before, the newest first."""
+        found = self.path.glob(f"{self.key.name}.old-*")
+        return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
 
     def mark_outage(self, *, on: bool) -> None:
         """Have others know whether the server can write. Needs no disk."""

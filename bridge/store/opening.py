@@ -20,8 +20,9 @@ from waitline.bridge.store.drivers import Driver, PostgresDriver, SqliteDriver, 
 from waitline.bridge.store.errors import StoreError, StoreUnavailable
 from waitline.bridge.store.folder import DataFolder
 from waitline.bridge.store.image import Image
+from waitline.bridge.store.keys import Key, candidates, known_text, matching, settle
 from waitline.bridge.store.schema import KINDS, METADATA, SCHEMA_VERSION
-from waitline.bridge.store.secrets import KEY_BYTES, SecretBox, key_from_setting, make_key_file, read_key_file
+from waitline.bridge.store.secrets import KEY_BYTES, SecretBox, make_key_file
 from waitline.bridge.store.settings import KEY_CHECK, KEY_SALT, OPENINGS, count, fix_setting, read_setting
 from waitline.errors import ConfigError
 
@@ -30,7 +31,6 @@ CHECK_S = 0.1
 """How long a start may look for damage: callers may be waiting for it. `waitline doctor` looks at everything."""
 _LOCK_OPENING = 0x57414954
 _LOCK_SERVING = 0x57414955
-_KNOWN = "waitline"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,21 +64,25 @@ class Opened:
     """How often this data was opened, this time included."""
 
 
-def open_data(place: Place, *, key: str, serve: bool, random_bytes: Callable[[int], bytes] = os.urandom) -> Opened:
-    """Open the data for writing; create what is missing. Raises ConfigError, and leaves nothing open then."""
+def open_data(place: Place, *, key: str, next_key: str = "", serve: bool, random_bytes: Callable[[int], bytes] = os.urandom) -> Opened:
+    """Open the data for writing; create what is missing. Raises ConfigError, and leaves nothing open then.
+
+    ``key`` and ``next_key`` are WAITLINE_KEY and WAITLINE_KEY_NEXT: whichever of them the data is under.
+    """
     driver: Driver | None = None
     try:
         if serve and place.folder:
             place.folder.lock_for_serving()
         with _alone_in(place.folder):
+            if place.folder:
+                place.folder.use()
             driver = _driver(place)
             if isinstance(driver, PostgresDriver):
                 _lock_postgres(driver, serve=serve)
             elif serve and isinstance(driver, SqliteDriver) and (fault := driver.check(CHECK_S)):
                 raise damaged(place.database, fault)
             prepare_schema(driver)
-            box = SecretBox(_key(driver, place, key, random_bytes), random_bytes=random_bytes)
-            check_key(driver, box)
+            box = _box(driver, place, (key, next_key), random_bytes)
             openings = count(driver, OPENINGS, 1)
             if isinstance(driver, PostgresDriver):
                 driver.query(f"SELECT pg_advisory_unlock({_LOCK_OPENING}, hashtext(current_schema()))")
@@ -158,25 +162,24 @@ def creation_script(dialect: str) -> tuple[str, ...]:
     return (*tables, *indexes, *mark)
 
 
-def _key(driver: Driver, place: Place, setting: str, random_bytes: Callable[[int], bytes]) -> bytes:
-    if setting:
-        return key_from_setting(setting, salt=fix_setting(driver, KEY_SALT, random_bytes(16).hex()).encode())
-    if place.folder is None:
-        if place.database == MEMORY:
-            return random_bytes(KEY_BYTES)
-        raise ConfigError("WAITLINE_KEY: neither a key nor a data folder to keep one in")
-    key = read_key_file(place.folder.key)
-    if key is not None:
-        return key
-    if read_setting(driver, KEY_CHECK) is not None:
-        raise ConfigError(f"{place.folder.key}: the key is missing; the data was encrypted with it (or set WAITLINE_KEY)")
-    return make_key_file(place.folder.key, random_bytes=random_bytes)
+def _box(driver: Driver, place: Place, settings: tuple[str, str], random_bytes: Callable[[int], bytes]) -> SecretBox:
+    """The box whose key the data is under; for new data, of the first key there is, or of a new one. Raises ConfigError."""
+    known, folder = read_setting(driver, KEY_CHECK), place.folder
+    salt = fix_setting(driver, KEY_SALT, random_bytes(16).hex()).encode() if any(settings) else b""
+    keys = candidates(folder.path if folder else None, setting=settings[0], next_setting=settings[1], salt=salt)
+    if known is None:
+        first = next(keys, None) or Key(_new_key(place, random_bytes), None)
+        known = fix_setting(driver, KEY_CHECK, known_text(SecretBox(first.key, random_bytes=random_bytes)))
+        keys = iter([first])
+    used = matching(keys, known)
+    if folder:
+        settle(folder, used)
+    return SecretBox(used.key, random_bytes=random_bytes)
 
 
-def check_key(driver: Driver, box: SecretBox) -> None:
-    """Judge the key by what is in the database. Raises ConfigError."""
-    known = fix_setting(driver, KEY_CHECK, box.encrypt(_KNOWN, "settings", KEY_CHECK))
-    try:
-        box.decrypt(known, "settings", KEY_CHECK)
-    except StoreError as error:
-        raise ConfigError("WAITLINE_KEY: the key (or waitline.key) is not the one the data was encrypted with") from error
+def _new_key(place: Place, random_bytes: Callable[[int], bytes]) -> bytes:
+    if place.folder is not None:
+        return make_key_file(place.folder.key, random_bytes=random_bytes)
+    if place.database == MEMORY:
+        return random_bytes(KEY_BYTES)
+    raise ConfigError("WAITLINE_KEY: neither a key nor a data folder to keep one in")

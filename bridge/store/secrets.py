@@ -23,12 +23,13 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from waitline.bridge.store.errors import StoreError
+from waitline.bridge.store.folder import flush
 from waitline.errors import ConfigError
 
 KEY_BYTES = 32
 _NONCE_BYTES = 12
 _FORMAT = "1:"
-"""In front of each value, so that a later way to encrypt can be told from this one."""
+"""In front of each value, so that a later way to encrypt can be told from this one. No JSON text and no URL begins with it."""
 
 
 class SecretBox:
@@ -57,8 +58,13 @@ def _associated(place: tuple[str, ...]) -> bytes:
     return "\0".join(place).encode()
 
 
-def key_from_setting(text: str, *, salt: bytes) -> bytes:
-    """Return the key that WAITLINE_KEY says: base64 of 32 bytes, or derived from a pass phrase. Raises ConfigError."""
+def is_encrypted(stored: str) -> bool:
+    """Tell an encrypted value from plain data in a column that may hold either."""
+    return stored.startswith(_FORMAT)
+
+
+def key_from_setting(text: str, *, salt: bytes, name: str = "WAITLINE_KEY") -> bytes:
+    """Return the key that WAITLINE_KEY (``name``) says: base64 of 32 bytes, or derived from a pass phrase. Raises ConfigError."""
     try:
         decoded = base64.b64decode(text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
@@ -66,7 +72,7 @@ def key_from_setting(text: str, *, salt: bytes) -> bytes:
     if len(decoded) == KEY_BYTES:
         return decoded
     if len(text) < 12:
-        raise ConfigError("WAITLINE_KEY: neither base64 of 32 bytes nor a pass phrase of 12 characters or more")
+        raise ConfigError(f"{name}: neither base64 of 32 bytes nor a pass phrase of 12 characters or more")
     return hashlib.scrypt(text.encode(), salt=salt, n=2**14, r=8, p=1, dklen=KEY_BYTES)
 
 
@@ -97,6 +103,7 @@ def make_key_file(path: Path, *, random_bytes: Callable[[int], bytes] = os.urand
             file.flush()
             os.fsync(file.fileno())
         temporary.rename(path)
+        flush(path.parent)
     except OSError as error:
         raise ConfigError(f"{path}: the key cannot be written: {error.strerror}") from error
     return key

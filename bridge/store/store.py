@@ -105,6 +105,7 @@ class Store:
         *,
         clock: Clock,
         key: str | None = None,
+        next_key: str = "",
         folder: Path | None = None,
         serve: bool = False,
         inline: bool = False,
@@ -114,12 +115,12 @@ class Store:
     ) -> Store:
         """Open a data folder, ``:memory:`` or a ``postgresql://`` URL; create or migrate what is not there or old.
 
-        ``key`` is WAITLINE_KEY (none: the key file in the data folder, which for PostgreSQL is ``folder``). ``serve`` takes the data
-        exclusively (among servers) and closes calls that a dead process left live. ``inline`` writes on the loop's thread: for virtual
-        time. ``refresh_s`` None: look for other processes' writes only in ``refresh``. ``wrap_driver`` is for tests that make writes
-        fail. Raises ConfigError.
+        ``key`` is WAITLINE_KEY (none: the key file in the data folder, which for PostgreSQL is ``folder``), ``next_key``
+        WAITLINE_KEY_NEXT. ``serve`` takes the data exclusively (among servers) and closes calls that a dead process left live. ``inline``
+        writes on the loop's thread: for virtual time. ``refresh_s`` None: look for other processes' writes only in ``refresh``.
+        ``wrap_driver`` is for tests that make writes fail. Raises ConfigError.
         """
-        opened = open_data(Place.of(database, folder), key=key or "", serve=serve)
+        opened = open_data(Place.of(database, folder), key=key or "", next_key=next_key, serve=serve)
         on_failure = on_failure or log_failure
         driver = wrap_driver(opened.driver)
         journal = Journal(driver, clock=clock, probe=settings.probe(driver))
@@ -503,7 +504,10 @@ async def open_store(config: Config, *, clock: Clock, serve: bool = False, on_fa
     """Open the data that the settings name: the folder, or PostgreSQL with the folder for key and locks. Raises ConfigError."""
     where = config.database or config.data
     refresh_s = REFRESH_S if serve else None
-    return await Store.open(where, clock=clock, key=config.key, folder=config.data, serve=serve, refresh_s=refresh_s, on_failure=on_failure)
+    return await Store.open(
+        where, clock=clock, key=config.key, next_key=config.key_next, folder=config.data, serve=serve, refresh_s=refresh_s,
+        on_failure=on_failure,
+    )  # fmt: skip
 
 
 def log_failure(failure: StoreFailure) -> None:

@@ -49,6 +49,18 @@ def test_a_second_account_is_another(waitline):
     assert first["auth_token"] != second["auth_token"]
 
 
+def test_the_key_is_changed_by_a_command_that_says_where_the_one_before_is(waitline, tmp_path):
+    waitline("account", "create", "Acme")
+    done = waitline("key", "rotate")
+    assert done.exit_code == 0, done.output
+    data = "waitline-data"
+    assert (
+        done.stdout
+        == f"1 secrets are encrypted with a new key in {data}/waitline.key; backups made until now need {data}/waitline.key.old-1\n"
+    )
+    assert waitline("account", "create", "Beta").exit_code == 0
+
+
 def test_for_people_sid_and_token_are_on_lines_of_their_own(waitline):
     assert re.fullmatch(r"account sid  AC\w{32}\nauth token   \w{32}\n", waitline("account", "create", "Acme").stdout)
 
@@ -91,7 +103,7 @@ def test_the_doctor_says_what_durable_means_and_looks_at_all_of_the_database(wai
     assert re.search("^ok +durability +SQLite, WAL, synchronous=NORMAL: .* a power loss may cost ", said, re.MULTILINE)
     assert re.search(r"^(ok|note) +database +\d+\.\d MB, whole; \d+ MB are free$", said, re.MULTILINE)
     file = tmp_path / "waitline-data" / "waitline.db"
-    assert {path.name for path in file.parent.iterdir()} == {"waitline.db", "waitline.key", "open.lock"}
+    assert {path.name for path in file.parent.iterdir()} == {"waitline.db", "waitline.key", "open.lock", "use.lock"}
     file.write_bytes(file.read_bytes()[:8192] + b"\xa5" * 50_000)
     done = waitline("doctor")
     assert done.exit_code == 2

@@ -52,6 +52,19 @@ def test_what_is_going_on_is_seen_while_another_serves(data: Data) -> None:
     assert data.seen == [RECORD]
 
 
+def test_an_encrypted_call_does_not_look_unreadable_and_keep_an_upgrade_from_happening(database: Database) -> None:
+    keyed = LiveState(kind="call", key="CA2", version=7, data={"sdp": "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:a2V5"})
+
+    async def story() -> None:
+        store = await database.open()
+        store.append(keyed)
+        await store.durable()
+        assert Data(database, []).look() == [keyed]
+        await store.close()
+
+    database.run(story())
+
+
 def test_looking_changes_nothing(data: Data) -> None:
     files = sorted(data.database.folder.glob("waitline.*"))
     before = {file: hashlib.sha256(file.read_bytes()).digest() for file in files if file.suffix != ".db-shm"}

@@ -66,15 +66,15 @@ async def fetch(ask: Ask) -> Answer:
 
 
 async def update(ask: Ask) -> Answer:
-    changes = ask.given()
-    _check_status(ask, changes)
-    changed = replace(ask.account, **changes, date_updated=ask.services.clock.utc())
+    changes, account = ask.given(), ask.services.store.image.accounts.get(ask.account.sid) or ask.account  # others may have changed it
+    _check_status(ask, account, changes)
+    changed = replace(account, **changes, date_updated=ask.services.clock.utc())
     await ask.services.store.put(changed)
     return Answer(body=render(ask, changed))
 
 
-def _check_status(ask: Ask, changes: dict[str, Any]) -> None:
-    status = ask.account.status
+def _check_status(ask: Ask, account: Account, changes: dict[str, Any]) -> None:
+    status = account.status
     if changes.get("status", status) == status:
         return
     if ask.principal.account.sid == ask.account.sid:

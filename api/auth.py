@@ -1,8 +1,8 @@
 """Who asks, and for which account they may.
 
-Basic authentication: an account's sid with its token, or an API key's sid with its secret. An account may act on itself and on the
-accounts it owns; anything else does not exist for it (404, in the same words as a mistyped identifier). An account that is suspended or
-closed is refused at the door, its keys with it; its owner still reads it, and may wake a suspended one.
+Basic authentication: an account's sid with its token (or its second one, while it has two), or an API key's sid with its secret. An account
+may act on itself and on the accounts it owns; anything else does not exist for it (404, in the same words as a mistyped identifier). An
+account that is suspended or closed is refused at the door, its keys with it; its owner still reads it, and may wake a suspended one.
 
 Comparisons take the same time whatever is wrong, and an unknown sid is compared with as well.
 """
@@ -80,7 +80,7 @@ def _credentials(header: str | None) -> tuple[str, str]:
 
 def _by_token(image: Image, sid: str, token: str) -> Principal | None:
     account = image.accounts.get(sid)
-    right = _same(account.auth_token if account else "", token)
+    right = _same(account.auth_token if account else "", token) | _same((account and account.secondary_auth_token) or "", token)
     return Principal(account=account, by_token=True) if account and right else None
 
 
@@ -92,4 +92,4 @@ def _by_key(image: Image, sid: str, secret: str) -> Principal | None:
 
 
 def _same(expected: str, given: str) -> bool:
-    return bool(expected) and hmac.compare_digest(expected.encode(), given.encode())
+    return bool(expected) & hmac.compare_digest(expected.encode(), given.encode())

@@ -28,6 +28,11 @@ def rfc2822(moment: datetime | None) -> str | None:
     return None if moment is None else format_datetime(moment.astimezone(UTC))
 
 
+def iso8601(moment: datetime) -> str:
+    """``2015-08-04T18:39:09Z``: what the resources behind ``/v1`` have instead."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
 def dates(record: Dated) -> Json:
     """The two dates that every resource has."""
     return {"date_created": rfc2822(record.date_created), "date_updated": rfc2822(record.date_updated)}

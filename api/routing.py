@@ -20,7 +20,7 @@ from waitline.api import auth, params, problems, repeats, wire
 from waitline.api.params import Param
 from waitline.api.ports import Services
 from waitline.api.problems import TooManyRequests, not_found
-from waitline.api.render import BASE, Json
+from waitline.api.render import API_VERSION, BASE, Json
 from waitline.api.shapes import Schema
 from waitline.api.turns import Turns
 from waitline.bridge.limits import Rates
@@ -106,10 +106,11 @@ class Route:
     """The shape of the body; None where there is none."""
     for_inactive: bool = False
     """Changes an account that is not active, too."""
+    version: str = API_VERSION
 
     @property
     def full_path(self) -> str:
-        return BASE + self.path
+        return f"/{self.version}{self.path}"
 
     @property
     def changes(self) -> bool:

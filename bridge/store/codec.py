@@ -82,7 +82,8 @@ class Codec(Generic[R]):
                 row[index] = self._box.encrypt(row[index], *self._place(name, row, self.kind.written))
         for name in self._secrets:
             index = self.kind.written.index(name)
-            row[index] = self._box.encrypt(row[index], *self._place(name, row, self.kind.written))
+            if row[index] is not None:
+                row[index] = self._box.encrypt(row[index], *self._place(name, row, self.kind.written))
         return tuple(row)
 
     def key(self, record: R) -> tuple[Any, ...]:
@@ -104,7 +105,8 @@ class Codec(Generic[R]):
                 values[index] = convert(values[index])
         plain = dict(zip(self.kind.read, values, strict=True))
         for name in self._secrets:
-            plain[name] = self._box.decrypt(plain[name], *self._place(name, values, self.kind.read))
+            if plain[name] is not None:
+                plain[name] = self._box.decrypt(plain[name], *self._place(name, values, self.kind.read))
         record: R = self.kind.record(**plain)
         return record
 

@@ -21,6 +21,8 @@ class Account:
     """The parent's sid; the account's own where it has no parent."""
     status: str = "active"
     """active | suspended | closed"""
+    secondary_auth_token: str | None = field(default=None, repr=False)
+    """Taken for REST beside the first, while the tenant changes over to it; webhooks are signed with the first."""
     date_created: datetime
     date_updated: datetime
 
@@ -270,4 +272,4 @@ class RestAnswer:
     date_updated: datetime
 
 
-SECRET_FIELDS = {Account: ("auth_token",), Credential: ("ha1_md5", "ha1_sha256"), RestAnswer: ("body",)}
+SECRET_FIELDS = {Account: ("auth_token", "secondary_auth_token"), Credential: ("ha1_md5", "ha1_sha256"), RestAnswer: ("body",)}

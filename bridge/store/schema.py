@@ -39,7 +39,7 @@ from waitline.bridge.store.records import (
     SipDomain,
 )
 
-SCHEMA_VERSION = "0005"
+SCHEMA_VERSION = "0006"
 """The revision of the newest migration."""
 
 LIVE_STATUSES = ("queued", "initiated", "ringing", "in-progress")

@@ -35,6 +35,25 @@ def client(served: ServedRest) -> Client:
     return _client(served, served.rest.account.sid, served.rest.account.auth_token)
 
 
+def test_an_auth_token_is_changed_with_both_valid_meanwhile(served):
+    branch = _client(served, served.rest.account.sid, served.rest.account.auth_token).api.accounts.create(friendly_name="rotating")
+    first = _client(served, branch.sid, branch.auth_token)
+    first.accounts.base_url = served.base_url
+    made = first.accounts.v1.secondary_auth_token().create()
+    assert (made.account_sid, _is_recent(made.date_created), _is_recent(made.date_updated)) == (branch.sid, True, True)
+    second = _client(served, branch.sid, made.secondary_auth_token)
+    assert first.api.accounts(branch.sid).fetch().auth_token == second.api.accounts(branch.sid).fetch().auth_token == branch.auth_token
+    assert _refusal(first.accounts.v1.secondary_auth_token().create) == (409, 20409)
+    promoted = first.accounts.v1.auth_token_promotion().update()
+    assert promoted.auth_token == made.secondary_auth_token == second.api.accounts(branch.sid).fetch().auth_token
+    assert _refusal(first.api.accounts(branch.sid).fetch) == (401, 20003)
+    second.accounts.base_url = served.base_url
+    third = _client(served, branch.sid, second.accounts.v1.secondary_auth_token().create().secondary_auth_token)
+    assert second.accounts.v1.secondary_auth_token().delete() is True
+    assert _refusal(third.api.accounts(branch.sid).fetch) == (401, 20003)
+    assert _refusal(second.accounts.v1.auth_token_promotion().update) == (404, 20404)
+
+
 @pytest.fixture
 def other(served: ServedRest) -> Client:
     return _client(served, served.rest.other.sid, served.rest.other.auth_token)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 from harness import virtual_time
 from harness.story import PLATFORM, SlowLink, Story, ToneSpeech
@@ -98,7 +98,7 @@ class CrashingStory(Story):
 
     deaths = 0
 
-    async def __aenter__(self) -> CrashingStory:
+    async def __aenter__(self) -> Self:
         self._waiting_datagrams: list[tuple[bytes, tuple[str, int]]] = []
         self._down = False
         await super().__aenter__()

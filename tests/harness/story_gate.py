@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from harness.story_crash import ControlsLink, ControlsStore, CrashingStory
 from harness.story_phone import Phone
@@ -103,7 +103,7 @@ class GatedLink(ControlsLink):
 class GatedStory(CrashingStory):
     """See the module."""
 
-    async def __aenter__(self) -> GatedStory:
+    async def __aenter__(self) -> Self:
         self.effects: list[str] = []
         self.struck_at = ""
         self._strikes_after = 0

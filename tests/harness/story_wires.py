@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Self
 
 from harness.story_gate import GatedStory
 from waitline.bridge.sip.flow import Flow
@@ -82,7 +83,7 @@ class Disturbance:
 class DisturbedStory(GatedStory):
     """See the module."""
 
-    async def __aenter__(self) -> DisturbedStory:
+    async def __aenter__(self) -> Self:
         self.sip, self.rtp = Disturbance(self._later, SIP), Disturbance(self._later, RTP)
         await super().__aenter__()
         return self

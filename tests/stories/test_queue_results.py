@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from harness.story import AGENTS, NUMBER, Story, play
-from harness.story_tenant import HOST, Answer, Asked, enqueue, say, spoken
+from harness.story_ear import MUSIC
+from harness.story_tenant import HOST, Answer, Asked, dial, enqueue, say, spoken
 
 STANDARD = {"CallSid", "AccountSid", "From", "To", "CallStatus", "ApiVersion", "Direction"}
 
@@ -30,6 +31,27 @@ def test_bridged_is_told_once_when_the_bridge_ends_and_the_caller_goes_on() -> N
         agent.hangs_up()
         assert_tells(story, await story.tenant.asked("/done"), "bridged", waited_s=5)
         await caller.hears(800)
+
+    play(story)
+
+
+def test_both_hear_music_where_the_action_after_their_talk_takes_long() -> None:
+    async def story(story: Story) -> None:
+        story.tenant.runs_a_desk()
+        story.tenant.on("/agent", dial(hangupOnStar="true"))
+        for path in ("/done", "/agent-done"):
+            story.tenant.on(path, Answer(body=say(800), after_s=10))
+        caller, agent = await story.caller_waits("alice"), story.phone("agent")
+        await agent.calls(AGENTS)
+        await story.passes(0.5)
+        agent.presses("*")
+        await story.tenant.asked("/done")
+        over = story.now()
+        for phone in (caller, agent):
+            await phone.hears(800, within=15)
+            heard = phone.heard(over)
+            assert heard.longest_silence_s <= 1.1
+            assert MUSIC in heard.sounds
 
     play(story)
 

@@ -21,6 +21,7 @@ from waitline.bridge.call.sound import Program
 from waitline.bridge.call.state import CallStatus, Progress, Target
 from waitline.bridge.events import LeaveReason
 from waitline.bridge.instructions.outcomes import Continue, GoTo, Next
+from waitline.bridge.instructions.run.waiting import hold_on
 from waitline.bridge.instructions.scope import Scope
 from waitline.bridge.instructions.verbs import Dial, QueueNoun
 from waitline.bridge.queues.authority import Claim, QueueDeleted
@@ -39,6 +40,8 @@ async def run(verb: Dial, call: Call, progress: Progress, scope: Scope) -> Next:
     call.answer()  # answerOnBridge and nobody came: what follows wants to be heard
     if verb.action is None:
         return Continue()
+    if progress.get("caller"):
+        hold_on(call)
     return GoTo(_action(verb, progress))
 
 

@@ -33,7 +33,7 @@ from waitline.bridge.call.race import first_of
 from waitline.bridge.call.state import CallStatus, Progress, Target
 from waitline.bridge.events import LeaveReason
 from waitline.bridge.instructions.outcomes import Continue, GoTo, HangUp, LeaveQueue, Next
-from waitline.bridge.instructions.run.waiting import queue_values, wait_forever
+from waitline.bridge.instructions.run.waiting import hold_on, queue_values, wait_forever
 from waitline.bridge.instructions.run.whisper import hear_whisper
 from waitline.bridge.instructions.scope import Scope
 from waitline.bridge.instructions.verbs import Enqueue
@@ -252,4 +252,8 @@ def _outcome(verb: Enqueue, progress: Progress, call: Call) -> Next:
         if verb.action is not None:
             call.notify_later(_action(verb, progress), status=CallStatus.COMPLETED)
         return HangUp(reason="wait-document-said-hangup")
-    return GoTo(_action(verb, progress)) if verb.action is not None else Continue()
+    if verb.action is None:
+        return Continue()
+    if progress["result"] == LeaveReason.BRIDGED.value:
+        hold_on(call)
+    return GoTo(_action(verb, progress))

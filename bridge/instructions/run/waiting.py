@@ -1,4 +1,4 @@
-"""What a waiting caller's requests say of its queue, and waiting without an application."""
+"""What a waiting caller's requests say of its queue, waiting without an application, and waiting for what comes after a talk."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from waitline.bridge.call.state import Progress
 from waitline.bridge.instructions.outcomes import LeaveQueue
 from waitline.bridge.sids import CallSid, QueueSid
 from waitline.bridge.store.records import Queue
+from waitline.media.clips import silence
+
+AFTER_TALK_S = 1.0
+"""A document that comes in time is not announced by a snippet of music"""
 
 
 def queue_values(call: Call, queue: Queue) -> Parameters:
@@ -45,3 +49,9 @@ async def wait_forever(call: Call, progress: Progress, *, silent: bool) -> Leave
     call.touch()
     await asyncio.get_running_loop().create_future()
     return LeaveQueue()
+
+
+def hold_on(call: Call) -> None:
+    """A talk is over: until the next document is there, which may take the tenant long, its silence ends in the platform's music."""
+    segments = (silence(AFTER_TALK_S), call.services.clips.default_music.segment(0))
+    call.sound.start(Program(segments=segments, report_after=0))

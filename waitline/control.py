@@ -136,7 +136,7 @@ class Control:
             ports.clock,
             self._on_sip,
             advertised_host=ports.config.advertised_host,
-            when_durable=self._when_durable,
+            when_durable=self.keeper.once_kept,
             keeper=ports.connections,
             first_connection=(ports.store.epoch << 32) + 1,
             gate=self.gate,
@@ -269,17 +269,6 @@ class Control:
         """What the user agent knows of a leg, as plain data; None where nothing is left of it."""
         return self.endpoint.user_agent.snapshot(dialog)
 
-    def _when_durable(self, then: Callable[[], None]) -> None:
-        """Say what must not be unsaid once a process that takes over would know it, too."""
-        if self.keeper.pending:
-            self.tasks.spawn(self._once_kept(then), name="answers that wait to be durable")
-        else:
-            then()
-
-    async def _once_kept(self, then: Callable[[], None]) -> None:
-        await self.keeper.kept()
-        then()
-
     def _on_queue_event(self, event: QueueEvent) -> None:
         self.switchboard.on_queue_event(event)
         self.evacuation.on_queue_event(event)
@@ -302,6 +291,7 @@ class Control:
         """Hang up what is left, deliver what can be delivered shortly, and end every task."""
         self.attendant.draining = True
         await self._hang_up_all("platform-ends")
+        await self.keeper.kept()  # with it go the answers that wait for it
         await self.tasks.drain(within_s=GOODBYE_S)
         for owner in (self.calls, self.tasks, self.chores):
             await owner.close()

@@ -3,9 +3,13 @@
 Three ways in, by what the caller needs:
 
 - ``image``: configuration in memory, for every read on a call's path;
-- ``append``: a call-path write (calls, queue events, notifications, webhook log); returns at once, grouped with others into one
-  transaction; ``durable()`` waits until all appended so far survives SIGKILL;
+- ``append``: a call-path write (calls, queue events, notifications, webhook log); returns at once; ``durable()`` waits until all appended
+  so far survives SIGKILL, ``when_durable`` calls back;
 - ``put`` and ``delete``: configuration; durable when they return, and only then visible in the image.
+
+What is appended is written in groups, one transaction and one wake-up of the writer each. A group is submitted at the end of a turn of
+the loop where the writer is idle; while it commits, the next one gathers. So an idle platform writes at once, and a busy one the more at a
+time the busier it is, without any timer. ``before_next`` lets a part add to a group as late as it can be: just before it is submitted.
 
 ``page`` and ``get`` read history from disk and see everything appended before them.
 
@@ -27,6 +31,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,6 +55,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 Appendable = CallRecord | QueueEventRecord | Notification | CallEvent | LiveState
 OnFailure = Callable[[StoreFailure], None]
+Told = Callable[[StoreError | None], None]
 Content = dict[type, list[Any]]
 """All records of each kind in the image."""
 
@@ -93,7 +99,10 @@ class Store:
         self._refresh_timer: asyncio.TimerHandle | None = None
         self._version: object = None  # of what the image holds; only touched between two transactions
         self._appended: deque[Row] = deque()
-        self._unconfirmed = 0  # submissions of appended rows not yet answered
+        self._late: list[Callable[[], None]] = []  # each appends something just before the group goes
+        self._waiting: list[Told] = []  # for the group that gathers
+        self._flush_due = False
+        self._unconfirmed = 0  # groups not yet answered
         self._unanswered = 0  # jobs of any kind
         self._next = opened.openings * SEQUENCES_PER_OPENING
         self._closed = False
@@ -188,6 +197,7 @@ class Store:
         if self._unanswered and not self.trouble:
             self._stalled_since = self._loop.time()
             _LOG.error("store: %s: what is told is durable only later; calls go on in memory", REASONS["slow"])
+            self._flush()
 
     def _stands(self, standing: Standing) -> None:
         """Take from the writer how it stands, and say in the log when an outage begins and when it is over."""
@@ -215,7 +225,7 @@ class Store:
         _LOG.warning("store: the disk answers again after %.1f s", self._loop.time() - self._stalled_since)
         self._stalled_since = None
         while portion := self._aside.portion(ROWS_IN_SUBMISSION):
-            self._submit([self._appending(deque(row for _, row in portion))])
+            self._submit([self._group(deque(row for _, row in portion))])
             for key, _ in portion:
                 self._aside.written(key)
 
@@ -275,11 +285,15 @@ class Store:
 
     def _append(self, row: Row) -> None:
         self._check_open()
-        if not self._appended:
-            self._loop.call_soon(self._flush)  # what one turn of the loop appends is one submission
         self._appended.append(row)
-        if len(self._appended) >= ROWS_IN_SUBMISSION:  # a flood within one turn, such as a drain: keep transactions short
+        self._flush_soon()
+        if len(self._appended) >= ROWS_IN_SUBMISSION:  # a flood, such as a drain: keep transactions short
             self._flush()
+
+    def before_next(self, source: Callable[[], None]) -> None:
+        """Call ``source`` once, just before the next group goes: what it appends is in that group, with all that was appended before."""
+        self._late.append(source)
+        self._flush_soon()
 
     @property
     def closed(self) -> bool:
@@ -289,7 +303,13 @@ class Store:
     @property
     def pending(self) -> bool:
         """Whether anything that was appended may not be durable yet."""
-        return bool(self._appended or self._unconfirmed)
+        return bool(self._appended or self._late or self._unconfirmed)
+
+    def when_durable(self, told: Told) -> None:
+        """Call ``told`` when all that was appended survives SIGKILL, or with StoreUnavailable (the rows are kept and tried again)."""
+        self._check_open()
+        self._waiting.append(told)
+        self._flush_soon()
 
     async def durable(self) -> None:
         """Return when all that was appended survives SIGKILL. Raises StoreUnavailable (the rows are kept and tried again).
@@ -298,7 +318,9 @@ class Store:
         """
         if self.trouble:
             raise self._unavailable()
-        await self._write([], lambda: None)
+        written: asyncio.Future[None] = self._loop.create_future()
+        self.when_durable(partial(_resolve, written, None))
+        await written
 
     def next_sequence(self, queue_sid: str) -> int:
         """Return a number larger than any before it, also after SIGKILL: the order key of a queue's next member.
@@ -381,33 +403,56 @@ class Store:
         kind = type(record)
         return Row(KINDS[kind].table.name, self._deletes[kind], self._codecs[kind].key(record))
 
+    def _flush_soon(self) -> None:
+        """Submit at the end of this turn what gathers; where a group is being written, when that is answered."""
+        if not self._flush_due and (not self._unconfirmed or self._stalled_since is not None):
+            self._flush_due = True
+            self._loop.call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._flush_due = False
+        if not self._closed:
+            self._flush()
+
     def _flush(self) -> None:
-        if not self._appended:
-            return
         if self._stalled_since is None:
-            self._submit(self._take_appended())
-        else:
-            rows, self._appended = self._appended, deque()
-            self._aside.add(rows)
+            if group := self._take_group():
+                self._submit(group)
+            return
+        rows, waiting = self._gathered()
+        self._aside.add(rows)
+        for told in waiting:
+            told(self._unavailable())
 
-    def _take_appended(self) -> list[Job]:
-        if not self._appended:
-            return []
+    def _gathered(self) -> tuple[deque[Row], list[Told]]:
+        """Take out what has gathered, and who waits for it."""
+        late, self._late = self._late, []
+        for source in late:
+            source()
         rows, self._appended = self._appended, deque()
-        return [self._appending(rows)]
+        waiting, self._waiting = self._waiting, []
+        return rows, waiting
 
-    def _appending(self, rows: deque[Row]) -> Write:
+    def _take_group(self) -> list[Job]:
+        rows, waiting = self._gathered()
+        return [self._group(rows, waiting)] if rows or waiting else []
+
+    def _group(self, rows: deque[Row], waiting: Sequence[Told] = ()) -> Write:
         self._unconfirmed += 1
-        return Write(rows=rows, keep=True, done=self._confirm)
+        return Write(rows=rows, keep=True, done=partial(self._confirm, waiting))
 
     def _submit(self, jobs: list[Job]) -> None:
         self._unanswered += len(jobs)
         self._writer.submit(jobs)
 
-    def _confirm(self, error: StoreError | None) -> None:
-        """Appended rows are written, or in the backlog: then the writer has reported it."""
+    def _confirm(self, waiting: Sequence[Told], error: StoreError | None) -> None:
+        """A group is written, or in the backlog: then the writer has reported it."""
         self._unconfirmed -= 1
         self._answered()
+        for told in waiting:
+            told(error)
+        if self._appended or self._late or self._waiting:
+            self._flush_soon()  # after what those who waited do next: it goes along
 
     async def _write(self, rows: list[Row], apply: Callable[[], None]) -> None:
         """Write the rows after all that was appended. ``apply`` runs after the commit even if nobody waits for it any more."""
@@ -422,7 +467,7 @@ class Store:
                 apply()
             _resolve(written, None, error)
 
-        self._submit([*self._take_appended(), Write(rows=deque(rows), done=done)])
+        self._submit([*self._take_group(), Write(rows=deque(rows), done=done)])
         await written
 
     async def _ask(self, ask: Callable[[Driver], T], apply: Callable[[T], None] = lambda answer: None) -> T:
@@ -438,14 +483,14 @@ class Store:
                 apply(answer)
             _resolve(answered, answer, error)
 
-        self._submit([*self._take_appended(), Ask(ask=ask, done=done)])
+        self._submit([*self._take_group(), Ask(ask=ask, done=done)])
         return await answered
 
     async def _catch_up(self) -> None:
         """Have what was appended up to now on disk, or held back."""
         if self._stalled_since is not None:
             self._flush()
-        elif self._appended or self._unconfirmed:
+        elif self.pending:
             await self._ask(lambda driver: None)
 
     async def _read(self, read: Callable[[History], T]) -> T:

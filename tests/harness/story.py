@@ -22,7 +22,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from ipaddress import ip_network
 from types import TracebackType
 from typing import Any, Self
@@ -43,7 +43,7 @@ from waitline.bridge.sids import CallSid, QueueSid
 from waitline.bridge.sip.flow import Flow
 from waitline.bridge.store.accounts import create_account
 from waitline.bridge.store.drivers import Driver, Row
-from waitline.bridge.store.errors import StoreUnavailable
+from waitline.bridge.store.errors import StoreError, StoreUnavailable
 from waitline.bridge.store.records import Account, CallRecord, IncomingPhoneNumber, Notification, Queue
 from waitline.bridge.store.store import Store
 from waitline.bridge.webhook.client import Limits, WebhookClient
@@ -192,15 +192,21 @@ class Story:
         return self
 
     def _slow_down(self, store: Store) -> None:
-        put, durable = store.put, store.durable
+        put, when_durable = store.put, store.when_durable
 
-        async def write(what: Callable[..., Awaitable[None]], *records: Any) -> None:
+        async def write(*records: Any) -> None:
             if self.store_takes_s:
                 await asyncio.sleep(self.store_takes_s)
-            await what(*records)
+            await put(*records)
 
-        store.put = partial(write, put)  # type: ignore[method-assign]
-        store.durable = partial(write, durable)  # type: ignore[method-assign]
+        def when_written(told: Callable[[StoreError | None], None]) -> None:
+            if self.store_takes_s:
+                asyncio.get_running_loop().call_later(self.store_takes_s, when_durable, told)
+            else:
+                when_durable(told)
+
+        store.put = write  # type: ignore[method-assign]
+        store.when_durable = when_written  # type: ignore[method-assign]
 
     def _ports(self) -> Ports:
         webhooks = WebhookClient(transport=MemoryTransport(self.tenant.take), clock=self.clock, limits=Limits.of(self.config))

@@ -16,6 +16,7 @@ from harness.story_crash import ControlsLink, ControlsStore, CrashingStory
 from harness.story_phone import Phone
 from waitline.bridge.sip.flow import Flow
 from waitline.bridge.store.drivers import Row
+from waitline.bridge.store.errors import StoreError
 from waitline.bridge.store.records import LiveState
 from waitline.bridge.store.schema import KINDS
 from waitline.bridge.store.store import Store
@@ -31,6 +32,7 @@ class GatedStore(ControlsStore):
 
     def __init__(self, store: Store, epoch: int, effect: Callable[[str], None]) -> None:
         self._rows: list[Any] = []
+        self._late: list[Callable[[], None]] = []
         self._committed: asyncio.Future[None] | None = None
         self._effect = effect
         super().__init__(store, epoch)
@@ -48,7 +50,7 @@ class GatedStore(ControlsStore):
 
     @property
     def pending(self) -> bool:
-        return bool(self._rows) and not self._dead
+        return bool(self._rows or self._late) and not self._dead
 
     def append(self, record: Any) -> None:
         self._add(self._store._row(record))  # as it is now: it may change before the commit
@@ -60,12 +62,29 @@ class GatedStore(ControlsStore):
         if self.dead:
             return
         self._rows.append(row)
+        self._commit_soon()
+
+    def before_next(self, source: Callable[[], None]) -> None:
+        if not self.dead:
+            self._late.append(source)
+            self._commit_soon()
+
+    def when_durable(self, told: Callable[[StoreError | None], None]) -> None:
+        if self._dead or self._committed is None:
+            told(None)
+        else:
+            self._committed.add_done_callback(lambda _: told(None))
+
+    def _commit_soon(self) -> None:
         if self._committed is None:
             loop = asyncio.get_running_loop()
             self._committed = loop.create_future()
             loop.call_later(COMMIT_S, self._commit)
 
     def _commit(self) -> None:
+        late, self._late = self._late, []
+        for source in late:
+            source()
         committed, self._committed = self._committed, None
         rows, self._rows = self._rows, []
         if self.dead:

@@ -213,11 +213,16 @@ def test_a_disk_that_hangs_is_waited_for_once_and_what_comes_meanwhile_is_held(t
         store.stalls()
         assert store.trouble == "", "nobody waits for anything"
         disk.may_write.clear()
-        store.append(call(1))
         waiting = asyncio.ensure_future(store.durable())
+        await asyncio.sleep(0)
+        store.append(call(1))
+        await asyncio.sleep(0)  # the group goes, and who waits with it
+        later = asyncio.ensure_future(store.durable())
         await asyncio.sleep(0)
         store.stalls()
         assert store.trouble == "slow"
+        with pytest.raises(StoreUnavailable, match="does not answer"):
+            await later
         for number in range(1, 4):
             store.append(call(number, status="completed"))
         await asyncio.sleep(0)

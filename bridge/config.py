@@ -226,6 +226,12 @@ class Config(BaseSettings):
     )
     sip_info_digits: bool = Field(default=True, description="Take digits that arrive as SIP INFO.")
     sip_max_calls: int = Field(default=10_000, ge=1, description="Calls at one time; more are refused with 503.")
+    overload_lag_ms: float = Field(
+        default=50.0,
+        ge=0,
+        description="How late control may run before new calls are refused with 503 so that those which are up do not suffer, "
+        "milliseconds; 0: none is.",
+    )
     sip_session_s: int = Field(
         default=1800,
         ge=0,

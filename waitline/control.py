@@ -38,10 +38,12 @@ from waitline.bridge.queues.directory import QueueDirectory
 from waitline.bridge.queues.event_log import as_record
 from waitline.bridge.queues.places import KeptPlaces
 from waitline.bridge.queues.plain import member_to_plain
+from waitline.bridge.router.admission import Admission
 from waitline.bridge.router.attendant import Attendant
 from waitline.bridge.router.dispatch import Dispatch
 from waitline.bridge.router.doors import Doors
 from waitline.bridge.router.evacuation import Evacuation
+from waitline.bridge.router.load_watch import LoadWatch
 from waitline.bridge.router.recovery import Recovery
 from waitline.bridge.router.registrations import Registrations
 from waitline.bridge.router.routes import Routes
@@ -149,7 +151,9 @@ class Control:
         routes = Routes(ports.store.image)
         doors = Doors(ports.store.image, ports.config, clock=ports.clock, realm=ports.realm, nonce_key=ports.nonce_key, gate=self.gate)
         interpreter = Interpreter(RUNNERS, render)
-        self.attendant = Attendant(self.services, self.endpoint, self.switchboard, interpreter, routes, doors)
+        self.admission = Admission(ports.config.overload_lag_ms / 1000)
+        self._load = LoadWatch(self.admission, ports.clock, self.chores, ports.plane.worker_stats)
+        self.attendant = Attendant(self.services, self.endpoint, self.switchboard, interpreter, routes, doors, self._load)
         self.registrations = Registrations(self.services, self.endpoint, doors)
         self._dispatch = Dispatch(self.attendant, self.registrations, self.switchboard, self.endpoint, self.calls)
 
@@ -201,6 +205,8 @@ class Control:
         self.metrics.gauge("queue_members_waiting", "Members WAITING, all queues", lambda: self.queues.totals().waiting)
         self.metrics.gauge("queue_members_claimed", "Members CLAIMED, all queues", lambda: self.queues.totals().claimed)
         self.metrics.gauge("draining", "1: no new work is taken", lambda: self.attendant.draining)
+        self.metrics.gauge("overloaded", "1: new calls are refused for the sake of those which are up", lambda: bool(self.admission.closed))
+        self.metrics.gauge("loop_lag_seconds", "How late control runs what is due, while calls come", lambda: self.admission.lag_s)
         self.metrics.gauge("drain_left_seconds", "Until calls are ended because the platform drains; 0: it does not", self._drain_left_s)
         self.metrics.gauge("queue_places_kept", "Places kept for callers whose line dropped", lambda: len(self.places))
         self.metrics.gauge("media_legs", "Media legs open", lambda: self._ports.plane.stats["legs"])
@@ -296,6 +302,7 @@ class Control:
         for owner in (self.calls, self.tasks, self.chores):
             await owner.close()
         self.places.close()
+        self._load.close()
 
     async def _hang_up_all(self, reason: str) -> None:
         for call in self.switchboard:

@@ -27,6 +27,7 @@ from waitline.bridge.limits import Rates
 from waitline.bridge.net.endpoint import SipEndpoint
 from waitline.bridge.router.doors import CHALLENGE, Admitted, Doors, Refusal
 from waitline.bridge.router.encryption import objection, policy_for
+from waitline.bridge.router.load_watch import LoadWatch
 from waitline.bridge.router.routes import Route, Routes, caller_of
 from waitline.bridge.sip.address import Address
 from waitline.bridge.sip.events import InviteReceived
@@ -34,6 +35,8 @@ from waitline.bridge.sip.message import Request
 from waitline.errors import MediaUnavailable, SipError
 
 RETRY_AFTER = (("Retry-After", "10"),)
+OVERLOAD_RETRY_S = (5, 15)
+"""Between these, at random: those who were refused together shall not come back together."""
 TOO_MANY_CALLS = Refusal(status=486, reason="account-calls", headers=RETRY_AFTER)
 TOO_FAST = Refusal(status=480, reason="account-calls-per-s", headers=(("Retry-After", "1"),))
 CALL_LIMIT = 10004
@@ -49,7 +52,14 @@ class Attendant:
     """See the module."""
 
     def __init__(
-        self, services: Services, endpoint: SipEndpoint, switchboard: Switchboard, interpreter: Interpreter, routes: Routes, doors: Doors
+        self,
+        services: Services,
+        endpoint: SipEndpoint,
+        switchboard: Switchboard,
+        interpreter: Interpreter,
+        routes: Routes,
+        doors: Doors,
+        load: LoadWatch,
     ) -> None:
         self._services = services
         self._endpoint = endpoint
@@ -57,6 +67,7 @@ class Attendant:
         self._interpreter = interpreter
         self._routes = routes
         self._doors = doors
+        self._load = load
         self._rates = Rates(services.config.account_calls_per_s)
         self._told = Rates(1 / TELL_EVERY_S)
         self.draining = False
@@ -74,6 +85,10 @@ class Attendant:
             return None
         if len(self._switchboard) >= self._services.config.sip_max_calls:
             self._refuse(event.dialog, 503, RETRY_AFTER, "too-many-calls")
+            return None
+        if not self._load.admits():
+            retry_s = self._services.random.randint(*OVERLOAD_RETRY_S)
+            self._refuse(event.dialog, 503, (("Retry-After", str(retry_s)),), "overload")
             return None
         policy = policy_for(route, self._services.config)
         if refusal := objection(policy, event.flow, self._services.config):

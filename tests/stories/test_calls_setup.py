@@ -293,6 +293,28 @@ def test_a_call_too_many_is_told_when_to_try_again() -> None:
     play(story, sip_max_calls=1)
 
 
+def test_an_overloaded_platform_refuses_new_calls_for_a_while_and_those_which_are_up_go_on() -> None:
+    async def story(story: Story) -> None:
+        story.tenant.runs_a_desk()
+        held, late = await story.caller_waits("alice"), story.phone("bob")
+        story.control.admission.media(1.0, story.now())
+        late.dials(NUMBER)
+        assert await late.is_refused() == 503
+        refusal = await late.gets(lambda m: m.status == 503)
+        assert 5 <= int(refusal["retry-after"]) <= 15
+        counted = story.control.metrics.registry.get_sample_value
+        assert counted("waitline_calls_refused_total", {"reason": "overload"}) == 1
+        assert counted("waitline_overloaded") == 1
+        await story.passes(4)
+        assert story.members() == [story.sid_of(held)]
+        await late.calls(NUMBER)
+        late.hangs_up()
+        held.hangs_up()
+        await story.passes(1)
+
+    play(story)
+
+
 def test_while_draining_new_calls_are_refused_and_queued_and_bridged_ones_go_on() -> None:
     async def story(story: Story) -> None:
         story.tenant.runs_a_desk()

@@ -28,6 +28,8 @@ class Principal:
     """The authenticated account, and whether by its token (which shows the tokens it owns) or by a key."""
 
     account: Account
+    sid: str
+    """What they came with: the account's, or the key's"""
     by_token: bool
 
 
@@ -81,14 +83,14 @@ def _credentials(header: str | None) -> tuple[str, str]:
 def _by_token(image: Image, sid: str, token: str) -> Principal | None:
     account = image.accounts.get(sid)
     right = _same(account.auth_token if account else "", token) | _same((account and account.secondary_auth_token) or "", token)
-    return Principal(account=account, by_token=True) if account and right else None
+    return Principal(account=account, sid=sid, by_token=True) if account and right else None
 
 
 def _by_key(image: Image, sid: str, secret: str) -> Principal | None:
     key = image.keys.get(sid)
     right = _same(key.secret_hash if key else "", hash_secret(secret))
     account = image.accounts.get(key.account_sid) if key else None
-    return Principal(account=account, by_token=False) if account and right else None
+    return Principal(account=account, sid=sid, by_token=False) if account and right else None
 
 
 def _same(expected: str, given: str) -> bool:

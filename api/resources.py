@@ -5,6 +5,7 @@ from __future__ import annotations
 from waitline.api import (
     accounts,
     applications,
+    audit,
     auth_tokens,
     calls,
     keys,
@@ -20,7 +21,7 @@ from waitline.api import (
 )
 
 ALL = (
-    *accounts.ROUTES, *auth_tokens.ROUTES, *keys.ROUTES, *queues.ROUTES, *members.ROUTES, *calls.ROUTES, *notifications.ROUTES,
-    *numbers.ROUTES, *applications.ROUTES, *sip_domains.ROUTES, *sip_lists.ROUTES, *sip_credentials.ROUTES, *sip_addresses.ROUTES,
-    *sip_mappings.ROUTES,
+    *accounts.ROUTES, *auth_tokens.ROUTES, *audit.ROUTES, *keys.ROUTES, *queues.ROUTES, *members.ROUTES, *calls.ROUTES,
+    *notifications.ROUTES, *numbers.ROUTES, *applications.ROUTES, *sip_domains.ROUTES, *sip_lists.ROUTES, *sip_credentials.ROUTES,
+    *sip_addresses.ROUTES, *sip_mappings.ROUTES,
 )  # fmt: skip

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from aiohttp import web
 
-from waitline.api import auth, params, problems, repeats, wire
+from waitline.api import auth, params, problems, repeats, trail, wire
 from waitline.api.params import Param
 from waitline.api.ports import Services
 from waitline.api.problems import TooManyRequests, not_found
@@ -24,7 +24,7 @@ from waitline.api.render import API_VERSION, BASE, Json
 from waitline.api.shapes import Schema
 from waitline.api.turns import Turns
 from waitline.bridge.limits import Rates
-from waitline.bridge.store.records import Account
+from waitline.bridge.store.records import Account, AuditEntry
 from waitline.errors import ApiError
 
 ACCOUNT = "/Accounts/{account_sid}"
@@ -71,6 +71,8 @@ class Ask:
     names: Mapping[str, str]
     """The path's variable parts."""
     pairs: wire.Pairs
+    source: str
+    """The address that the request came from"""
     turns: Turns = field(repr=False)
     """For looking whether a name that must be unique is free, and taking it."""
 
@@ -143,7 +145,31 @@ def entry(route: Route) -> Callable[[web.Request], Awaitable[web.Response]]:
 
 
 async def _run(ask: Ask) -> Answer:
-    """Have the handler do it, one at a time where it changes a record."""
+    """Have the handler do it, and the audit log say so where it is a change."""
+    if not ask.route.changes:
+        return await _carry_out(ask)
+    store, clock, entry = ask.services.store, ask.services.clock, _entry(ask)
+    store.append(entry)
+    try:
+        answer = await _carry_out(ask)
+    except Exception as error:
+        store.append(trail.refused(entry, clock, error))
+        raise
+    store.append(trail.answered(entry, clock, status=answer.status, body=answer.body))
+    return answer
+
+
+def _entry(ask: Ask) -> AuditEntry:
+    now = ask.services.clock.utc()
+    return AuditEntry(
+        sid=ask.services.sids.new("AE"), account_sid=ask.account.sid, actor_sid=ask.principal.sid, address=ask.source,
+        method=ask.route.method, path=ask.path[: trail.LONGEST_PATH], resource_sid=trail.resource(ask.names, ask.account.sid),
+        changed=trail.names_of(ask.route.params, ask.pairs), status=trail.UNKNOWN, date_created=now, date_updated=now,
+    )  # fmt: skip
+
+
+async def _carry_out(ask: Ask) -> Answer:
+    """Run the handler, one at a time where it changes a record."""
     _check_room(ask)
     turn = ask.route.turn(ask.path)
     async with ask.turns.alone(turn) if turn else nullcontext():
@@ -186,7 +212,7 @@ async def _admit(request: web.Request, route: Route) -> Ask:
     pairs = await wire.read_form(request) if route.method == "POST" else wire.parse_pairs(request.rel_url.raw_query_string)
     return Ask(
         services=services, principal=principal, account=account, route=route, path=request.path, names=request.match_info,
-        pairs=pairs, turns=request.app[TURNS],
+        pairs=pairs, source=request.remote or "", turns=request.app[TURNS],
     )  # fmt: skip
 
 

@@ -304,6 +304,13 @@ class Config(BaseSettings):
         default=100_000, ge=0, description="Queues, numbers, credentials and so on that one account may have over REST; 0: no limit."
     )
 
+    audit_days: float = Field(
+        default=365.0, ge=0, le=36_500, description="How long the audit log of REST changes is kept, days; 0: for ever."
+    )
+    audit_entries: int = Field(
+        default=100_000, ge=0, description="Entries of the audit log that are kept of each account, the newest; 0: no limit."
+    )
+
     # Operating
     drain_s: float = Field(default=600.0, ge=0, description="How long calls may go on after SIGTERM, seconds.")
     drain_url: Annotated[str, BeforeValidator(_web_url)] = Field(

@@ -26,7 +26,7 @@ import structlog
 from aiohttp import web
 
 from waitline import logs
-from waitline.api import repeats
+from waitline.api import repeats, trail
 from waitline.bridge.config import Address, Config, load_config
 from waitline.bridge.net.self_signed import expires_at, self_signed
 from waitline.bridge.net.sip_tls import TlsDoor
@@ -163,6 +163,10 @@ class Server:
         control.endpoint.read()
         control.chores.spawn(control.registrations.sweep(), name="sweep of registrations")
         control.chores.spawn(repeats.sweep(control.services.store, self._clock), name="sweep of answers to repeatable requests")
+        control.chores.spawn(
+            trail.sweep(control.services.store, self._clock, days=self._config.audit_days, most=self._config.audit_entries),
+            name="sweep of the audit log",
+        )
         try:
             yield
         finally:

@@ -5,7 +5,8 @@ Rows are held by what they are about, so that an outage of hours costs no more m
 - *what is going on* (live states, and configuration that a call made): the newest row of each key; what has come to its end meanwhile is
   held as its deletion. Together they are written in one transaction, so that a process that dies while it catches up leaves either what
   was known before the outage or what is known after it, never a call without its place;
-- *history* (records of calls, events, notifications): a call's newest record, every event. Written before, in portions, in order.
+- *history* (records of calls, events, notifications, changes over REST): a call's newest record, every event. Written before, in portions,
+  in order.
 
 Beyond the bounds the oldest history goes first, then the oldest deletions (what they would have deleted is settled by the next recovery);
 what is going on is never dropped: it is bounded by what the platform can carry.
@@ -17,7 +18,7 @@ from collections.abc import Hashable, Iterable
 from itertools import islice
 
 from waitline.bridge.store.drivers import Row
-from waitline.bridge.store.records import CallEvent, CallRecord, Notification, QueueEventRecord
+from waitline.bridge.store.records import AuditEntry, CallEvent, CallRecord, Notification, QueueEventRecord
 from waitline.bridge.store.schema import KINDS
 
 KEEP_ROWS = 100_000
@@ -25,7 +26,7 @@ KEEP_BYTES = 64 * 1024 * 1024
 ROW_BYTES = 400
 """What a row costs beside its texts, roughly."""
 
-_HISTORY = frozenset(KINDS[record].table.name for record in (CallRecord, QueueEventRecord, Notification, CallEvent))
+_HISTORY = frozenset(KINDS[record].table.name for record in (CallRecord, QueueEventRecord, Notification, CallEvent, AuditEntry))
 _KEYS = {kind.table.name: tuple(kind.written.index(name) for name in kind.key) for kind in KINDS.values() if kind.key}
 _Held = dict[Hashable, Row]
 

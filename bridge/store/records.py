@@ -272,4 +272,27 @@ class RestAnswer:
     date_updated: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """One change that was asked for over REST."""
+
+    sid: str
+    account_sid: str
+    """Whose things"""
+    actor_sid: str
+    """The account (by a token) or the API key that asked"""
+    address: str
+    """From where; a proxy's where there is one"""
+    method: str
+    path: str
+    resource_sid: str
+    changed: str
+    """Names of the parameters that were sent, with spaces between"""
+    status: int
+    """HTTP's; 0: not known"""
+    error_code: int = 0
+    date_created: datetime
+    date_updated: datetime
+
+
 SECRET_FIELDS = {Account: ("auth_token", "secondary_auth_token"), Credential: ("ha1_md5", "ha1_sha256"), RestAnswer: ("body",)}

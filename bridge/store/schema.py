@@ -23,6 +23,7 @@ from waitline.bridge.store.records import (
     Account,
     ApiKey,
     Application,
+    AuditEntry,
     CallEvent,
     CallRecord,
     Credential,
@@ -39,7 +40,7 @@ from waitline.bridge.store.records import (
     SipDomain,
 )
 
-SCHEMA_VERSION = "0006"
+SCHEMA_VERSION = "0007"
 """The revision of the newest migration."""
 
 LIVE_STATUSES = ("queued", "initiated", "ringing", "in-progress")
@@ -120,6 +121,7 @@ KINDS: dict[type, Kind] = {
         _kept(DomainMapping, "domain_mappings", key=("domain_sid", "kind", "sid")),
         _kept(CallRecord, "calls"),
         _kept(Notification, "notifications"),
+        _kept(AuditEntry, "audit"),
         _kept(LiveState, "live_states", key=("kind", "key")),
         _kept(RestAnswer, "rest_answers"),
         _log(QueueEventRecord, "queue_events"),
@@ -136,6 +138,7 @@ Index("calls_account", KINDS[CallRecord].table.c.account_sid, KINDS[CallRecord].
 Index("calls_live", KINDS[CallRecord].table.c.status, sqlite_where=_LIVE, postgresql_where=_LIVE)
 Index("notifications_account", KINDS[Notification].table.c.account_sid, KINDS[Notification].table.c.serial)
 Index("notifications_call", KINDS[Notification].table.c.call_sid, KINDS[Notification].table.c.serial)
+Index("audit_account", KINDS[AuditEntry].table.c.account_sid, KINDS[AuditEntry].table.c.serial)
 Index("queue_events_queue", KINDS[QueueEventRecord].table.c.queue_sid, KINDS[QueueEventRecord].table.c.id)
 Index("queue_events_call", KINDS[QueueEventRecord].table.c.call_sid, KINDS[QueueEventRecord].table.c.id)
 Index("call_events_call", KINDS[CallEvent].table.c.call_sid, KINDS[CallEvent].table.c.id)

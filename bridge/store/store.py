@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from waitline.bridge.config import Config
-from waitline.bridge.store import answers, settings
+from waitline.bridge.store import answers, audit, settings
 from waitline.bridge.store.backlog import Backlog
 from waitline.bridge.store.calls import close_calls_left_live
 from waitline.bridge.store.codec import Codec
@@ -45,7 +45,7 @@ from waitline.bridge.store.errors import REASONS, StoreError, StoreUnavailable
 from waitline.bridge.store.history import Cut, Filter, History, with_held
 from waitline.bridge.store.image import Image
 from waitline.bridge.store.opening import Opened, Place, open_data, unusable
-from waitline.bridge.store.records import CallEvent, CallRecord, LiveState, Notification, QueueEventRecord
+from waitline.bridge.store.records import AuditEntry, CallEvent, CallRecord, LiveState, Notification, QueueEventRecord
 from waitline.bridge.store.schema import KINDS
 from waitline.bridge.store.writer import Ask, InlineWriter, Job, Journal, Standing, StoreFailure, ThreadWriter, Write, Writer
 from waitline.clock import Clock
@@ -53,7 +53,7 @@ from waitline.errors import BridgeError, ConfigError
 
 R = TypeVar("R")
 T = TypeVar("T")
-Appendable = CallRecord | QueueEventRecord | Notification | CallEvent | LiveState
+Appendable = CallRecord | QueueEventRecord | Notification | CallEvent | AuditEntry | LiveState
 OnFailure = Callable[[StoreFailure], None]
 Told = Callable[[StoreError | None], None]
 Content = dict[type, list[Any]]
@@ -386,6 +386,10 @@ class Store:
     async def forget_answers(self, *, before: datetime, most: int) -> None:
         """Forget answers to repeatable requests from before that moment, and all but the newest ``most``. Raises StoreUnavailable."""
         await self._ask(lambda driver: answers.forget(driver, before=before, most=most))
+
+    async def forget_audit(self, *, before: datetime | None, most: int) -> bool:
+        """Forget some old entries of the audit log, or some too many; tell whether there may be more. Raises StoreUnavailable."""
+        return await self._ask(lambda driver: audit.forget(driver, before=before, most=most))
 
     # Inside
 

@@ -12,6 +12,7 @@ Things = dict[str, str]
 """An identifier by its two letters."""
 
 _KINDS = {
+    "Audit": "AE",
     "Accounts": "AC", "Keys": "SK", "Queues": "QU", "Members": "CA", "Calls": "CA", "Notifications": "NO", "IncomingPhoneNumbers": "PN",
     "Applications": "AP", "Domains": "SD", "CredentialLists": "CL", "Credentials": "CR", "IpAccessControlLists": "AL", "IpAddresses": "IP",
     "CredentialListMappings": "CL", "IpAccessControlListMappings": "AL",
@@ -42,6 +43,7 @@ async def possessions(api: Rest) -> Things:
         "PN": await _make(api, "/IncomingPhoneNumbers.json", PhoneNumber="+15550100"),
         "AP": await _make(api, "/Applications.json", FriendlyName="mine"),
         "CR": await _make(api, f"/SIP/CredentialLists/{credentials}/Credentials.json", Username="mine", Password=PASSWORD),
+        "AE": (await api.get("//v1/Audit", PageSize=1)).body["audit"][0]["sid"],
         "IP": await _make(api, f"/SIP/IpAccessControlLists/{addresses}/IpAddresses.json", FriendlyName="mine", IpAddress="10.0.0.9"),
     }  # fmt: skip
 

@@ -177,11 +177,15 @@ class WorkerMaker:
     def _start(self, worker: _Worker, ticket: _Ticket) -> None:
         if ticket.made.done():
             return
+        job = ticket.job
+        try:
+            payload = _memfd(job.data)
+        except OSError as error:  # out of descriptors or memory: this clip cannot be made, the worker is as good as before
+            _fail(ticket, MediaUnavailable(f"nothing can be handed to a clip worker: {error}"))
+            return
         worker.ticket = ticket
         worker.number += 1
-        job = ticket.job
         message = {"id": worker.number, "kind": job.kind, "content_type": job.content_type, "voice": job.voice, "language": job.language}
-        payload = _memfd(job.data)
         try:
             self._send(worker, message, payload)
         finally:

@@ -30,6 +30,7 @@ from waitline.clock import Clock
 from waitline.errors import SipError
 
 READ_BYTES = 65_536
+ACCEPT_AGAIN_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -322,6 +323,7 @@ class TcpPort:
         self.family = sock.family
         host, port = sock.getsockname()[:2]
         self.bound: tuple[str, int] = (host, port)
+        self._pause: asyncio.TimerHandle | None = None
         sock.setblocking(False)
 
     def read(self) -> None:
@@ -361,6 +363,8 @@ class TcpPort:
     def close(self) -> None:
         """Close all connections and stop listening; the listening socket stays with its owner."""
         self._loop.remove_reader(self._sock)
+        if self._pause is not None:
+            self._pause.cancel()
         for connection in list(self._connections.values()):
             connection.close()
 
@@ -369,8 +373,10 @@ class TcpPort:
             sock, source = self._sock.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return
-        except OSError as error:  # out of descriptors: leave it in the backlog
+        except OSError as error:  # out of descriptors: leave it in the backlog, and do not be woken for it again and again
             _log.warning("a connection was not accepted: %s", error)
+            self._loop.remove_reader(self._sock)
+            self._pause = self._loop.call_later(ACCEPT_AGAIN_S, self._loop.add_reader, self._sock, self._accept)
             return
         if not self._has_room_for(source[0]):
             _log.warning("refused %s: %d connections are open", source[:2], len(self._connections))

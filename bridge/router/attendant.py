@@ -24,6 +24,7 @@ from waitline.bridge.instructions.fetching import DocumentFailure
 from waitline.bridge.instructions.interpreter import Interpreter
 from waitline.bridge.instructions.outcomes import HangUp
 from waitline.bridge.limits import Rates
+from waitline.bridge.net import descriptors
 from waitline.bridge.net.endpoint import SipEndpoint
 from waitline.bridge.router.doors import CHALLENGE, Admitted, Doors, Refusal
 from waitline.bridge.router.encryption import objection, policy_for
@@ -89,6 +90,9 @@ class Attendant:
         if not self._load.admits():
             retry_s = self._services.random.randint(*OVERLOAD_RETRY_S)
             self._refuse(event.dialog, 503, (("Retry-After", str(retry_s)),), "overload")
+            return None
+        if not descriptors.to_spare():
+            self._refuse(event.dialog, 503, RETRY_AFTER, "no-descriptors")
             return None
         policy = policy_for(route, self._services.config)
         if refusal := objection(policy, event.flow, self._services.config):

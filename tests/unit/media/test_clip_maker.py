@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import json
 import os
 import socket
@@ -222,5 +223,26 @@ def test_a_successor_under_the_same_index_takes_the_place_of_one_whose_end_was_n
         await maker.close()
         first.link.close()
         second.link.close()
+
+    run(story())
+
+
+def test_without_descriptors_the_asker_is_told_and_the_worker_makes_the_next_clip(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(_name: str) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def story() -> None:
+        maker = WorkerMaker()
+        peer = Peer(maker)
+        with monkeypatch.context() as exhausted:
+            exhausted.setattr(os, "memfd_create", none_left)
+            with pytest.raises(MediaUnavailable, match="Too many open files"):
+                await (await ask(maker))
+        task = await ask(maker)
+        message, _ = peer.read()
+        assert message["kind"] == "speech"
+        task.cancel()
+        await maker.close()
+        peer.link.close()
 
     run(story())

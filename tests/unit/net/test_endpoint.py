@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Awaitable, Iterator
 from functools import partial
@@ -480,5 +481,27 @@ def test_an_answer_for_a_closed_connection_that_cannot_be_reached_is_given_up() 
             desk.endpoint.do(lambda ua, now: ua.reject(invite.dialog, 486, now))
             await asyncio.sleep(40)
             assert not any(desk.endpoint.user_agent.size.values())
+
+    run(story())
+
+
+def test_without_descriptors_connections_wait_and_the_loop_is_not_kept_busy_by_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with TcpDesk() as desk:
+            tries: list[float] = []
+
+            def none_left(_sock: socket.socket) -> Any:
+                tries.append(asyncio.get_running_loop().time())
+                raise OSError(errno.EMFILE, "Too many open files")
+
+            with monkeypatch.context() as exhausted:
+                exhausted.setattr(socket.socket, "accept", none_left)
+                reader, writer = await desk.connect()
+                await asyncio.sleep(5.5)
+            assert 5 <= len(tries) <= 7
+            writer.write(request("OPTIONS", via="SIP/2.0/TCP 10.0.0.1"))
+            async with asyncio.timeout(5):
+                assert (await next_message(reader)).start_line == "SIP/2.0 200 OK"
+            writer.close()
 
     run(story())

@@ -46,3 +46,7 @@ class VirtualClock:
 
     def utc(self) -> datetime:
         return self._epoch + timedelta(seconds=self._now())
+
+    def jump(self, seconds: float) -> None:
+        """Somebody sets the date and time."""
+        self._epoch += timedelta(seconds=seconds)

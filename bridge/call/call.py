@@ -150,8 +150,8 @@ class Call:
         self.state.time_limit_s = seconds
         self.touch()
         if seconds:
-            talked = (self.services.clock.utc() - self.state.answered_at).total_seconds() if self.state.answered_at else 0.0
-            self._limit("time", seconds - talked, Ended(status=CallStatus.COMPLETED, reason="time-limit", by_peer=False))
+            talked_s = self.state.talked_s(self.services.clock)
+            self._limit("time", seconds - talked_s, Ended(status=CallStatus.COMPLETED, reason="time-limit", by_peer=False))
 
     def lift_limits(self) -> None:
         """The call is over: nothing needs to end it."""
@@ -316,9 +316,7 @@ class Call:
 
 def record_of(state: CallState, services: Services) -> CallRecord:
     """The row that REST shows for a call in that state."""
-    duration = None
-    if state.ended_at:
-        duration = round((state.ended_at - state.answered_at).total_seconds()) if state.answered_at else 0
+    duration = round(state.talked_s(services.clock)) if state.ended_at else None
     return CallRecord(
         sid=state.sid,
         account_sid=state.account_sid,

@@ -169,7 +169,7 @@ class Leg:
             return
         assert self._session is not None
         body = self._answer_body or self._session.offer()
-        self._state.answered_at = self._services.clock.utc()
+        self._state.answered_at, self._state.answered_s = self._services.clock.utc(), self._services.clock.now()
         self._state.status = CallStatus.IN_PROGRESS
         self._endpoint.do(lambda agent, now: agent.answer(self._state.sip.dialog, body, now=now))
         self._start_audio_at(self._services.clock.now() + self._services.config.audio_start_s)

@@ -16,6 +16,7 @@ from operator import attrgetter
 from typing import Any
 
 from waitline.bridge.events import LeaveReason
+from waitline.clock import Clock
 
 Progress = dict[str, Any]
 """What one verb has done so far; JSON-able; the keys are documented by the verb's runner."""
@@ -167,6 +168,9 @@ class CallState:
     created_at: datetime
     answered_at: datetime | None = None
     ended_at: datetime | None = None
+    created_s: float | None = None
+    """As created_at, by the clock that nobody sets (monotonic, seconds); None: a version that did not keep it began the call"""
+    answered_s: float | None = None
     end_reason: str = ""
     application: Application = field(default_factory=Application)
     sip: SipFacts = field(default_factory=SipFacts)
@@ -187,6 +191,14 @@ class CallState:
     callback_sequence: int = 0
     requests: int = 0
     """How many requests to the tenant were given a token"""
+
+    def lasted_s(self, clock: Clock) -> float:
+        """How long ago it began."""
+        return _since(self.created_at, self.created_s, clock)
+
+    def talked_s(self, clock: Clock) -> float:
+        """How long ago it was answered; 0 if it was not."""
+        return _since(self.answered_at, self.answered_s, clock) if self.answered_at else 0.0
 
     def to_plain(self) -> dict[str, Any]:
         """Return a JSON-able record of everything. Shares what it can with the state: write it before the state changes again."""
@@ -228,6 +240,13 @@ _NESTED = tuple(
     for name, kind in (("application", Application), ("sip", SipFacts), ("media", MediaFacts))
     for names in (tuple(part.name for part in fields(kind)),)
 )
+
+
+def _since(at: datetime, at_s: float | None, clock: Clock) -> float:
+    """Seconds since then; by the wall clock, which may have been set meanwhile, only where there is no other record of this boot."""
+    if at_s is not None and at_s <= clock.now():
+        return clock.now() - at_s
+    return max(0.0, (clock.utc() - at).total_seconds())
 
 
 def _plain(value: Any) -> Any:

@@ -24,7 +24,7 @@ def completed(call: Call) -> None:
 def _parameters(call: Call) -> tuple[tuple[str, str], ...]:
     state = call.state
     ended = state.ended_at or call.services.clock.utc()
-    seconds = round((ended - state.answered_at).total_seconds()) if state.answered_at else 0
+    seconds = round(state.talked_s(call.services.clock))
     sequence, state.callback_sequence = state.callback_sequence, state.callback_sequence + 1
     return (
         ("CallbackSource", "call-progress-events"),

@@ -19,6 +19,7 @@ def member_to_plain(member: Member) -> dict[str, Any]:
     return {
         "queue": member.queue, "account": member.account, "call": member.call,
         "priority": member.key.priority, "sequence": member.key.sequence, "enqueued_at": member.enqueued_at.isoformat(),
+        "joined_at": member.joined_at,
         "hold": None if member.hold is None else asdict(member.hold),
         "caller": None if member.caller is None else _caller_to_plain(member.caller), "resumed": member.resumed,
     }  # fmt: skip
@@ -26,10 +27,12 @@ def member_to_plain(member: Member) -> dict[str, Any]:
 
 def member_from_plain(plain: dict[str, Any], *, clock: Clock) -> Member:
     enqueued_at = datetime.fromisoformat(plain["enqueued_at"])
-    waited_s = max(0.0, (clock.utc() - enqueued_at).total_seconds())
+    joined_at = plain.get("joined_at")
+    if joined_at is None or joined_at > clock.now():  # of an earlier version, or of an earlier boot: the wall clock is what there is
+        joined_at = clock.now() - max(0.0, (clock.utc() - enqueued_at).total_seconds())
     return Member(
         queue=plain["queue"], account=plain["account"], call=plain["call"], key=OrderKey(plain["priority"], plain["sequence"]),
-        enqueued_at=enqueued_at, joined_at=clock.now() - waited_s,
+        enqueued_at=enqueued_at, joined_at=joined_at,
         hold=None if plain["hold"] is None else Hold(**plain["hold"]),
         caller=_caller_from_plain(plain.get("caller")), resumed=plain.get("resumed", False),
     )  # fmt: skip

@@ -173,8 +173,7 @@ class Attendant:
             call.leg.refuse(error.status, headers=warning(error))
             return Ended(status=CallStatus.FAILED, reason=f"refused-{error.status}", by_peer=False)
         call.leg.ring()
-        ringing_s = (self._services.clock.utc() - call.state.created_at).total_seconds()
-        call.limit_ringing(self._services.config.ringing_timeout_s - ringing_s)
+        call.limit_ringing(self._services.config.ringing_timeout_s - call.state.lasted_s(self._services.clock))
         return None
 
     async def _run_documents(self, call: Call, *, begun: bool = False) -> Ended:
@@ -241,6 +240,7 @@ class Attendant:
             caller_name=request.from_.display or "",
             forwarded_from=_diverted_by(request),
             created_at=self._services.clock.utc(),
+            created_s=self._services.clock.now(),
             application=route.application,
             sip=SipFacts(
                 dialog=event.dialog,

@@ -36,9 +36,10 @@ class Desk:
         tenant.answers("/wait", f"<Response><Play loop='0'>/{WAIT}.wav</Play></Response>")
         tenant.answers("/whisper", f"<Response><Play>/{WHISPER}.wav</Play></Response>")
         tenant.answers("/done", "<Response><Hangup/></Response>")
+        tenant.answers("/agent-done", "<Response><Hangup/></Response>")
         enqueue = f"<Response><Say>Welcome.</Say><Enqueue waitUrl='/wait' action='/done'>{self.queue}</Enqueue></Response>"
         platform.number(tenant.answers("/voice", enqueue), CALLERS)
-        dial = f"<Response><Dial action='/done'><Queue url='/whisper'>{self.queue}</Queue></Dial></Response>"
+        dial = f"<Response><Dial action='/agent-done'><Queue url='/whisper'>{self.queue}</Queue></Dial></Response>"
         platform.number(tenant.answers("/agent", dial), AGENTS)
 
     def phone(self, name: str, *, voice_hz: float = VOICE, media_encryption: str = "srtp-mand") -> Baresip:

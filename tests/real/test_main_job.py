@@ -239,7 +239,7 @@ def test_p05_the_identifier_is_provided_to_the_tenant(seen):
 def test_p06_a_real_call_is_established(seen):
     assert seen.invite_status == 200
     assert seen.packets_per_second == pytest.approx(50, abs=5)
-    assert share_of(seen.heard_by_agent, VOICE_1) > 0.3  # what the caller said arrived
+    assert share_of(seen.heard_by_agent, VOICE_1) > 0.1  # what the caller said arrived
     assert seen.status_while_queued == "in-progress"
 
 

@@ -1,23 +1,25 @@
 """Logs: one event a line on standard error, with call and account on every line that concerns one.
 
 On a terminal for people, else one JSON object a line for machines. Values of secrets are never logged; a key whose name says so is blanked
-all the same.
+all the same, and so is what a line holds of them in passing (``redaction``).
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
+
+from waitline.redaction import RedactedStream
 
 _SECRET_KEYS = frozenset({"auth_token", "password", "secret", "authorization", "ha1", "key"})
 
 
 def set_up(level: str, form: str = "auto", stream: TextIO | None = None) -> None:
     """Set the process's logging up. ``form``: auto, console or json."""
-    out = stream or sys.stderr
+    out = cast(TextIO, RedactedStream(stream or sys.stderr))
     for_people = form == "console" or (form == "auto" and out.isatty())
     processors: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -25,8 +27,8 @@ def set_up(level: str, form: str = "auto", stream: TextIO | None = None) -> None
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _without_secrets,
     ]
-    if for_people:
-        processors.append(structlog.dev.ConsoleRenderer(colors=out.isatty()))
+    if for_people:  # tracebacks without local variables: those hold tokens
+        processors.append(structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback))
     else:
         processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from waitline.bridge.call.services import Services
 from waitline.bridge.store.records import Notification
+from waitline.redaction import redacted
 
 ERROR, WARNING = 0, 1
 _MAX_TEXT = 4000
@@ -36,12 +37,12 @@ def write(
             call_sid=call_sid,
             log=log,
             error_code=code,
-            message_text=message[:_MAX_TEXT],
+            message_text=redacted(message)[:_MAX_TEXT],
             message_date=now,
             request_method=method,
-            request_url=url,
-            request_variables=urlencode(variables)[:_MAX_TEXT],
-            response_body=response_body[:_MAX_TEXT],
+            request_url=redacted(url),
+            request_variables=urlencode([(name, redacted(value)) for name, value in variables])[:_MAX_TEXT],
+            response_body=redacted(response_body)[:_MAX_TEXT],
             date_created=now,
             date_updated=now,
         )

@@ -4,21 +4,24 @@ A call-path write is encoded where it is appended, so that a value that cannot b
 later does no harm. Text that a database would refuse (a NUL, half a surrogate pair: tenants and phones send both) is cleaned, not refused:
 losing a debugger entry over one character helps nobody.
 
-Plain data that holds keys of media (SDES, ``inline:`` in a session description) is encrypted as a whole, as secrets are, and bound to its
-row. What holds none is not: that would cost every call for the sake of a few.
+Plain data that holds keys of media (SDES, ``inline:`` in a session description) or a URL with user information is encrypted as a whole, as
+secrets are, and bound to its row; so is such a URL in a column of its own. What holds none is not: that would cost every call for the sake
+of a few.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
+from waitline.bridge.store.errors import StoreError
 from waitline.bridge.store.records import SECRET_FIELDS
 from waitline.bridge.store.schema import Kind, plain_type
-from waitline.bridge.store.secrets import SecretBox
+from waitline.bridge.store.secrets import SecretBox, is_encrypted
 
 R = TypeVar("R")
 Converter = Callable[[Any], Any]
@@ -45,12 +48,28 @@ def clean_text(value: str) -> str:
 _to_json = json.JSONEncoder(separators=(",", ":")).encode  # made once; ASCII only: any text passes, escaped
 
 
+URLS = ("_url", "status_callback")
+"""How columns are called that hold a URL of a tenant's."""
 KEY_MARK = "inline:"
 """What media keys stand behind wherever they stand (RFC 4568 §9.2)."""
 
+_USER_INFORMATION = re.compile(r"://(?!\*\*\*@)[^/?#\s\"]*@")  # unless it has been taken out
+
+
+def holds_secret(text: str) -> bool:
+    """Whether plain text holds what must not be on the disk as it is."""
+    return KEY_MARK in text or _USER_INFORMATION.search(text) is not None
+
+
+def _from_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise StoreError(f"a record is damaged: {error}") from error
+
 
 _ENCODERS: dict[Any, Converter] = {datetime: to_microseconds, str: clean_text, dict: _to_json}
-_DECODERS: dict[Any, Converter] = {datetime: from_microseconds, bool: bool, dict: json.loads}
+_DECODERS: dict[Any, Converter] = {datetime: from_microseconds, bool: bool, dict: _from_json}
 
 
 class Codec(Generic[R]):
@@ -64,7 +83,7 @@ class Codec(Generic[R]):
         self._encoders = self._converters(kind.written, _ENCODERS)
         self._decoders = self._converters(kind.read, _DECODERS)
         self._secrets = SECRET_FIELDS.get(kind.record, ())
-        self._plain_data = tuple(name for name in kind.written if plain_type(kind.record, name)[0] is dict)
+        self._plain_data = tuple(name for name in kind.written if plain_type(kind.record, name)[0] is dict or name.endswith(URLS))
 
     def _converters(self, names: Sequence[str], table: dict[Any, Converter]) -> list[tuple[int, Converter, bool]]:
         found = [(index, plain_type(self.kind.record, name)) for index, name in enumerate(names)]
@@ -78,7 +97,7 @@ class Codec(Generic[R]):
                 row[index] = convert(row[index])
         for name in self._plain_data:
             index = self.kind.written.index(name)
-            if row[index] is not None and KEY_MARK in row[index]:
+            if row[index] is not None and holds_secret(row[index]):
                 row[index] = self._box.encrypt(row[index], *self._place(name, row, self.kind.written))
         for name in self._secrets:
             index = self.kind.written.index(name)
@@ -98,7 +117,7 @@ class Codec(Generic[R]):
         values = list(row)
         for name in self._plain_data:
             index = self.kind.read.index(name)
-            if values[index] is not None and not values[index].startswith("{"):
+            if values[index] is not None and is_encrypted(values[index]):
                 values[index] = self._box.decrypt(values[index], *self._place(name, values, self.kind.read))
         for index, convert, nullable in self._decoders:
             if not (nullable and values[index] is None):

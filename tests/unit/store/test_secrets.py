@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 from harness.virtual_time import run
-from unit.store.kit import Database, account, credential
+from unit.store.kit import Database, account, credential, phone_number
 
 from waitline.bridge.store.errors import StoreError
+from waitline.bridge.store.records import LiveState
 from waitline.bridge.store.secrets import SecretBox, hash_secret, key_from_setting, secret_matches
 from waitline.errors import ConfigError
 
@@ -149,3 +150,27 @@ def test_a_server_that_is_already_there_is_named_by_its_pid(tmp_path: Path):
         await server.close()
 
     run(story())
+
+
+def test_a_url_with_user_information_is_not_in_the_data_as_text_and_comes_back(tmp_path: Path):
+    url = "https://web:Canary1@t.test/voice?mail=a@b.test"
+    state = LiveState(kind="call", key="CA1", version=1, data={"target": {"url": url}, "from": "sip:alice@a.test"})
+
+    async def story():
+        database = Database(where=tmp_path, folder=tmp_path, inline=True)
+        store = await database.open()
+        await store.put(phone_number(voice_url=url, status_callback=url, voice_fallback_url="https://t.test/fallback?mail=a@b.test"))
+        store.append(state)
+        await store.durable()
+        assert [found.voice_url for found in store.image.numbers] == [url]
+        await store.close()
+        again = await database.open()
+        (number,) = again.image.numbers
+        assert (number.voice_url, number.status_callback) == (url, url)
+        assert await again.live_states("call") == [state]
+        await again.close()
+
+    run(story())
+    data = (tmp_path / "waitline.db").read_bytes()
+    assert b"Canary1" not in data
+    assert b"https://t.test/fallback?mail=a@b.test" in data

@@ -55,7 +55,7 @@ attack: $(DEV)
 	PYTHONPATH=tests timeout -k 30 900 $(BIN)/python -m attack $(ATTACK_ARGS)
 
 disturb: $(DEV)
-	DISTURB_ALL=1 $(BIN)/pytest -q tests/stories/test_every_datagram.py tests/stories/test_every_webhook.py
+	DISTURB_ALL=1 $(BIN)/pytest -q tests/stories/test_every_datagram.py tests/stories/test_every_webhook.py tests/stories/test_a_whole_day.py
 
 constraints: $(FUZZ)
 	$(BIN)/python scripts/constraints.py

@@ -14,7 +14,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
-EXTRAS = ("postgres", "srtp", "test", "check", "fuzz")
+EXTRAS = ("postgres", "srtp", "test", "check", "fuzz", "bench")
 
 
 def wanted() -> list[Requirement]:

@@ -1,13 +1,15 @@
-"""The common table of ``make bench``: one line a figure, with its goal, what was measured, whether that is met, and the method.
+"""The common table of ``make bench``: one line a figure, with its goal, what was measured, its floor, whether the goal is met, the method.
 
-A goal that is missed stays in the table. A program of this folder prints what it likes; if its last line is JSON, a list of objects, those
-are its results, and the ``figures`` of each are lines of the table.
+A goal that is missed stays in the table, and so does a figure that was not measured, with the reason. A program of this folder prints what
+it likes; a line that is a JSON object with ``bench``, or a list of such objects, is results (``tell`` prints one), the ``figures`` of each
+are lines of the table and its ``curve`` is a picture.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,6 +23,12 @@ class Figure:
     measured: str
     met: bool | None = None
     method: str
+    floor: str = ""
+    """What the same machine needs at least, by a small C program of the same run"""
+    spread: str = ""
+    """From the least to the most of the repeats"""
+    command: str = ""
+    """What makes this figure; filled in by ``make bench``"""
 
     def to_plain(self) -> dict[str, Any]:
         return asdict(self)
@@ -30,66 +38,78 @@ class Figure:
         return {True: "met", False: "MISSED", None: ""}[self.met]
 
 
-def results_of(output: str) -> list[dict[str, Any]]:
-    """Return a program's results; none where its last line is no JSON."""
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """A picture: how a cost grows. ``lines``: name → points (x, y)."""
+
+    name: str
+    title: str
+    x: str
+    y: str
+    lines: Mapping[str, Sequence[tuple[float, float]]]
+
+    def to_plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def tell(bench: str, figures: Iterable[Figure], *, curve: Curve | None = None, **facts: Any) -> None:
+    """Print a result now, so that it stays if the program fails later."""
+    drawn = {"curve": curve.to_plain()} if curve else {}
+    print(json.dumps({"bench": bench, **facts, "figures": [one.to_plain() for one in figures], **drawn}), flush=True)
+
+
+def median(values: Sequence[float]) -> float:
+    return statistics.median(values)
+
+
+def spread(values: Sequence[float], unit: str, digits: int = 2) -> str:
+    """The least and the most of the repeats; nothing where there was one."""
+    return f"{min(values):.{digits}f}–{max(values):.{digits}f} {unit}" if len(values) > 1 else ""
+
+
+def missing(name: str, goal: str, why: str) -> Figure:
+    """The line of a figure that was not measured."""
+    return Figure(name=name, goal=goal, measured="not measured", method=why)
+
+
+def results_of(line: str) -> list[dict[str, Any]]:
+    """Return the results that a line of a program's output holds; none where it is a line for people."""
+    if not line.startswith(("{", "[")):
+        return []
     try:
-        results = json.loads(output.rstrip().rpartition("\n")[2])
+        results = json.loads(line)
     except ValueError:
         return []
-    return [result for result in results if isinstance(result, dict)] if isinstance(results, list) else []
+    return [result for result in (results if isinstance(results, list) else [results]) if isinstance(result, dict) and "bench" in result]
 
 
 def figures_of(results: Iterable[dict[str, Any]]) -> list[Figure]:
     """Return the lines of these results."""
-    return [line for result in results for line in (hold(result) if result.get("bench") == "hold" else _given(result))]
+    return [Figure(**plain) for result in results for plain in result.get("figures", [])]
 
 
-def _given(result: dict[str, Any]) -> list[Figure]:
-    return [Figure(**plain) for plain in result.get("figures", [])]
+_HEAD = ("figure", "goal", "measured", "spread", "floor", "verdict", "method", "command")
+_OPTIONAL = {"spread", "floor", "command"}
+"""Columns that are left out where no line has anything in them"""
 
 
-def hold(result: dict[str, Any]) -> list[Figure]:
-    """Return the lines of one number of callers on hold."""
-    worker, legs = result["worker"], result["legs"]
-    method = "a media worker's CPU time; phones in another process send 50 packets/s to each leg" + _short_of(worker)
-    cost = Figure(
-        name=f"a caller on hold, each 20 ms, {legs} callers",
-        goal="≤ 2.5 µs",
-        measured=f"{worker['us_per_tick']:.2f} µs",
-        met=worker["us_per_tick"] <= 2.5,
-        method=method,
-    )
-    beside = Figure(
-        name=f"the same beside the C floor, {legs} callers",
-        goal="≤ 1.6 ×" if legs >= 2000 else "",
-        measured=f"{result['ratio']:.2f} ×" if result["floor"] else "left out: no C compiler",
-        met=result["ratio"] <= 1.6 if legs >= 2000 and result["floor"] else None,
-        method="floor.c does the same and nothing else, in the same run" + _short_of(result["floor"] or {}),
-    )
-    deviation = Figure(
-        name=f"deviation from the 20 ms schedule, {legs} callers",
-        goal="p99 ≤ 2 ms",
-        measured=f"p50 {worker['dev_p50_ms']:.2f}, p99 {worker['dev_p99_ms']:.2f}, max {worker['dev_max_ms']:.1f} ms",
-        met=worker["dev_p99_ms"] <= 2,
-        method="at the receiver, kernel time stamps, a sample of 100 flows",
-    )
-    return [cost, beside, deviation]
+def _rows(figures: Iterable[Figure], without: Iterable[str]) -> list[list[str]]:
+    """The head and the lines, by cells."""
+    rows = [[f.name, f.goal, f.measured, f.spread, f.floor, f.verdict, f.method, f.command] for f in figures]
+    kept = [at for at, name in enumerate(_HEAD) if name not in without and (name not in _OPTIONAL or any(row[at] for row in rows))]
+    return [[row[at] for at in kept] for row in [list(_HEAD), *rows]]
 
 
-def _short_of(found: dict[str, float]) -> str:
-    """Say that the load was lighter than meant: the figure is worth little then."""
-    share = min(found.get("talked", 1.0), found.get("delivered", 1.0))
-    return f"; SHORT OF CPU, only {100 * share:.0f} % of the packets" if share < 0.95 else ""
-
-
-def table(figures: list[Figure]) -> str:
+def table(figures: Iterable[Figure]) -> str:
     """Return the table as text."""
-    rows = [("figure", "goal", "measured", "verdict", "method"), *((f.name, f.goal, f.measured, f.verdict, f.method) for f in figures)]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    return "\n".join("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]) for row in rows)
+    rows = _rows(figures, {"command"})
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    return "\n".join("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows)
 
 
-def markdown(figures: list[Figure]) -> str:
-    """Return the table as Markdown, for a reader: without the methods."""
-    rows = [("figure", "goal", "measured", ""), ("---",) * 4, *((f.name, f.goal, f.measured, f.verdict) for f in figures)]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows)
+def markdown(figures: Iterable[Figure], *, methods: bool = False) -> str:
+    """Return the table as Markdown, for a reader; ``methods``: with how each was measured, and by which command."""
+    head, *rows = _rows(figures, () if methods else {"method", "command"})
+    head = ["" if name == "verdict" else name for name in head]
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in lines)

@@ -1,18 +1,18 @@
 """What a queue operation costs with 100,000 members seated (goal: 50 µs each).
 
-PYTHONPATH=tests python -m bench.queue_scale [members]
+PYTHONPATH=tests python -m bench.queue_scale [members,members…]
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable
 from itertools import count
 
-from bench.figures import Figure
+from bench.figures import Curve, Figure, tell
 
 from waitline.bridge.events import LeaveReason, ReleaseReason
 from waitline.bridge.queues.authority import QueueAuthority
@@ -71,18 +71,28 @@ async def run(members: int) -> dict[str, float]:
     return dict(found)
 
 
-def main(members: int) -> None:
-    found = asyncio.run(run(members))
+def main(sizes: list[int]) -> None:
+    lines: dict[str, list[tuple[float, float]]] = {name: [] for name in SINGLE}
+    found: dict[str, float] = {}
+    for members in sizes:
+        print(f"{members:,} members")
+        found = asyncio.run(run(members))
+        for name in SINGLE:
+            lines[name].append((members, found[name]))
+        tell("queue_scale", [], members=members, us=found)
     name, slowest_us = max(((name, found[name]) for name in SINGLE), key=lambda item: item[1])
+    grown = max(lines[name][-1][1] / lines[name][0][1] for name in SINGLE)
     figure = Figure(
-        name=f"the slowest operation of a queue of {members:,}",
+        name=f"the slowest operation of a queue of {sizes[-1]:,}",
         goal=f"≤ {GOAL_US:g} µs",
         measured=f"{slowest_us:.1f} µs ({name})",
         met=slowest_us <= GOAL_US,
-        method="in one process, mean",
+        method=f"in one process, mean; at most {grown:.1f} × what it is with {sizes[0]:,} members (log n: "
+        f"{math.log(sizes[-1]) / math.log(sizes[0]):.1f} ×)",
     )
-    print(json.dumps([{"bench": "queue_scale", "members": members, "us": found, "figures": [figure.to_plain()]}]))
+    curve = Curve(name="queue", title="One operation of a queue", x="members", y="µs", lines=lines)
+    tell("queue_scale", [figure], curve=curve)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)
+    main([int(size) for size in sys.argv[1].split(",")] if len(sys.argv) > 1 else [1_000, 10_000, 30_000, 100_000])

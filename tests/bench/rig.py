@@ -1,14 +1,14 @@
 """What figures of the whole platform share: ``waitline serve`` on free ports in a folder of its own, an account, a tenant beside it, and
 what its processes cost.
 
-CPU time is utime + stime of /proc/PID/stat of every process of the tree, the idle ones too, in ticks of 10 ms: differences over some
-seconds of work, not less, are figures.
+CPU time is what the scheduler charged every thread of every process of the tree, the idle ones too (/proc/PID/task/*/schedstat; utime +
+stime of /proc/PID/stat, in ticks of 10 ms, where the kernel keeps none). Memory is the proportional share (Pss), so that what processes
+have in common counts once.
 """
 
 from __future__ import annotations
 
 import base64
-import os
 import tempfile
 import urllib.parse
 import urllib.request
@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.hold import cpu_s
 from bench.tenant import tenant
 from harness.serve import Serve
 
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PARTS = {
     "waitline.server": "control",
     "waitline.standby": "standby",
@@ -50,20 +50,28 @@ class Platform:
         with urllib.request.urlopen(request, timeout=10) as response:
             assert response.status == 201, response.status
 
+    def total_cpu_s(self) -> float:
+        """Return the CPU seconds used so far by the whole tree."""
+        return sum(self.cpu_s().values())
+
+    def pss_kib(self) -> float:
+        """Return the memory of the whole tree."""
+        return sum(_pss_kib(pid) for pid in self.serve.tree())
+
     def cpu_s(self) -> dict[str, float]:
         """Return the CPU seconds used so far, by part of the tree."""
         used: dict[str, float] = {}
         for pid in self.serve.tree():
             part = "supervisor" if pid == self.serve.process.pid else _part(pid)
-            used[part] = used.get(part, 0.0) + _cpu_s(pid)
+            used[part] = used.get(part, 0.0) + _cpu_of(pid)
         return used
 
 
 @contextmanager
-def platform(documents: dict[str, str]) -> Iterator[tuple[Platform, str]]:
-    """Run a platform and a tenant with these documents; gives both (the tenant as its base URL)."""
+def platform(documents: dict[str, str], **settings: str) -> Iterator[tuple[Platform, str]]:
+    """Run a platform with these WAITLINE_* settings and a tenant with these documents; gives both (the tenant as its base URL)."""
     with tempfile.TemporaryDirectory(prefix="waitline-bench-") as folder, tenant(documents) as base_url:
-        serve = Serve.start(Path(folder))
+        serve = Serve.start(Path(folder), **settings)
         try:
             yield Platform(serve, *serve.create_account("bench")), base_url
         finally:
@@ -75,12 +83,19 @@ def difference(before: dict[str, float], after: dict[str, float]) -> dict[str, f
     return {part: used - before.get(part, 0.0) for part, used in after.items()}
 
 
-def _cpu_s(pid: int) -> float:
+def _cpu_of(pid: int) -> float:
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:  # it ended while we looked
+        return cpu_s(pid)
+    except OSError:  # it ended while we looked
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+
+
+def _pss_kib(pid: int) -> float:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return sum(float(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
 def _part(pid: int) -> str:

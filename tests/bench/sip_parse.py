@@ -4,10 +4,9 @@ The INVITE is a carrier's, of 1.6 kB, with two Vias, a Record-Route and a Contac
 of every INVITE before it does anything; "validated" does the same by way of the checks that every request passes. Best of 9 rounds.
 """
 
-import json
 from timeit import repeat
 
-from bench.figures import Figure
+from bench.figures import Figure, tell
 
 from waitline.bridge.sip.message import Request, parse
 from waitline.bridge.sip.sdp import LocalMedia, SessionDescription, answer
@@ -110,7 +109,7 @@ def main() -> None:
         met=found["parse, touched"] <= GOAL_US,
         method=f"in one process, best of {ROUNDS} x {CALLS}",
     )
-    print(json.dumps([{"bench": "sip_parse", "us": found, "figures": [touched.to_plain()]}]))
+    tell("sip_parse", [touched], us=found)
 
 
 if __name__ == "__main__":

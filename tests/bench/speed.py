@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
 import time
+from importlib import metadata
 from typing import Any
 
 _SAMPLE = {"call": "CA0123456789", "to": "+15550100", "steps": [{"at": n, "kind": f"step {n}", "of": [n, n + 1]} for n in range(20)]}
@@ -36,14 +38,37 @@ def machine() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "kernel": f"{uname.sysname} {uname.release} {uname.machine}",
         "python": platform.python_version(),
+        "versions": versions(),
         "load": os.getloadavg()[0],
         "pace_ms": pace(),
     }
 
 
+def versions() -> dict[str, str]:
+    """Return the versions of what a figure depends on: ours by its commit."""
+    found = {name: metadata.version(name) for name in ("numpy", "aiohttp", "sqlalchemy")}
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, timeout=5, check=True
+        ).stdout.strip()
+        changed = subprocess.run(["git", "status", "--porcelain", "-uno"], capture_output=True, text=True, timeout=5, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return found
+    return {"commit": f"{commit}{' and changes' if changed else ''}", **found}
+
+
+def is_quiet(found: dict[str, Any]) -> bool:
+    """Whether nothing much else ran on the machine."""
+    return float(found["load"]) < 0.5 * int(found["cores"])
+
+
 def told(found: dict[str, Any]) -> str:
     """Return it as a line."""
     return (
-        f"{found['cores']} cores, {found['kernel']}, Python {found['python']}; load {found['load']:.1f} before; "
+        f"{found['cores']} cores, {found['kernel']}, Python {found['python']}{_named(found)}; load {found['load']:.1f} before; "
         f"{found['pace_ms']} ms for a fixed piece of work (compare CPU figures by their ratio to it)"
     )
+
+
+def _named(found: dict[str, Any]) -> str:
+    return "".join(f", {name} {version}" for name, version in found.get("versions", {}).items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from bench import hold
 from bench.figures import Figure, figures_of, markdown, results_of, table
 from bench.readme import BEGIN, END, README, with_figures
 
@@ -18,20 +19,19 @@ def test_a_missed_goal_stays_in_the_table() -> None:
     ]
 
 
-def test_a_programs_figures_are_in_its_last_line_and_nothing_else_is() -> None:
-    results = [{"bench": "calls", "rate": 50, "figures": [MISSED.to_plain()]}]
-    assert figures_of(results_of("a table\n" + json.dumps(results) + "\n")) == [MISSED]
-    assert results_of("a table\nno more than that\n") == []
+def test_a_line_of_json_holds_figures_and_a_line_for_people_does_not() -> None:
+    result = {"bench": "calls", "rate": 50, "figures": [MISSED.to_plain()]}
+    assert figures_of(results_of(json.dumps(result) + "\n")) == [MISSED]
+    assert figures_of(results_of(json.dumps([result, result]) + "\n")) == [MISSED, MISSED]
+    assert not any(results_of(line) for line in ("a table\n", "\n", '{"event": "a log line"}\n', "[half of\n"))
 
 
 def test_a_hold_figure_says_when_the_phones_were_short_of_cpu() -> None:
     heard = {"us_per_tick": 2.0, "dev_p50_ms": 0.1, "dev_p99_ms": 1.0, "dev_max_ms": 3.0, "delivered": 1.0}
-    cost, beside, _ = figures_of(
-        [{"bench": "hold", "legs": 2000, "ratio": 1.5, "worker": heard | {"talked": 0.4}, "floor": heard | {"talked": 1.0}}]
-    )
+    cost, _ = hold.figures_of(2000, [heard | {"talked": 0.4}], [heard | {"talked": 1.0, "us_per_tick": 1.5}])
     assert cost.method.endswith("SHORT OF CPU, only 40 % of the packets")
-    assert "SHORT" not in beside.method
-    assert beside.met
+    assert cost.measured == "2.00 µs, 1.33 ×"
+    assert cost.met
 
 
 def test_the_readme_takes_new_figures_in_the_place_of_old_ones() -> None:

@@ -104,6 +104,7 @@ class SocketWire:
         arrived, self.arrived = self.arrived, []
         self._take(leg, arrived or self._inherited.pop(leg, []))
         self.vault.keep(leg, [sockets[leg] for sockets in (self._rtp, self._rtcp)])
+        self.vault.hurry()
 
     def resume(self, leg: int) -> None:
         self._take(leg, self._inherited.pop(leg, []))

@@ -45,7 +45,7 @@ from waitline.media import filter as kernel_filter
 from waitline.media import srtp
 from waitline.media.frame_store import map_frames
 from waitline.media.ledger import MAX_ATTEMPTS, SLOTS, Ledger
-from waitline.media.messages import Command, Configure, HandedOver, Report, decode, encode
+from waitline.media.messages import Command, Configure, HandedOver, Report, StartAudio, decode, encode
 from waitline.media.outbox import Outbox
 from waitline.media.player import TICKS_PER_S
 from waitline.media.ports import PortPool
@@ -212,7 +212,7 @@ class Worker:
         for tick in range(self.table.now + 1, due + 1):
             self.table.tick(tick)
         self._read_lazy()
-        self._vault.flush()
+        self._vault.tick()
         if self.table.legs:
             self._busy_at = self.table.now
         elif self.table.now - self._busy_at >= REST_TICKS:
@@ -281,6 +281,8 @@ class Worker:
             for message in decode(data):
                 if isinstance(message, Command):
                     self.table.command(message)
+                    if isinstance(message, StartAudio):
+                        self._vault.hurry()
         except (ValueError, TypeError) as error:  # another version's message; ours would be a bug, and other calls go on
             self.table.counters["bad_commands"] += 1
             _log(f"command not understood: {error!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import struct
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +14,8 @@ from waitline.supervisor.output import log
 MAX_MESSAGE_BYTES = 65_536
 MAX_DESCRIPTORS = 253
 """The kernel's limit for one message (SCM_MAX_FD)."""
+_INT_BYTES = 4
+_ANCILLARY_BYTES = socket.CMSG_SPACE(MAX_DESCRIPTORS * _INT_BYTES)
 
 
 class Message(NamedTuple):
@@ -38,7 +41,7 @@ class Channel:
         """Return the next message, None when there is none now or never will be; one that is not understood is logged and left out."""
         while not self.ended:
             try:
-                data, descriptors, _, _ = socket.recv_fds(self._link, MAX_MESSAGE_BYTES, MAX_DESCRIPTORS)
+                data, ancillary, _, _ = self._link.recvmsg(MAX_MESSAGE_BYTES, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
             except BlockingIOError:
                 return None
             except ConnectionResetError:  # it ended with words of ours unread: told once, and before its own last words
@@ -46,10 +49,9 @@ class Channel:
             if not data:
                 self.ended = True
                 return None
-            for descriptor in descriptors:
-                os.set_inheritable(descriptor, False)
+            descriptors = _descriptors(ancillary)
             if (content := _parsed(data)) is not None:
-                return Message(content, list(descriptors))
+                return Message(content, descriptors)
             close_all(descriptors)
         return None
 
@@ -72,6 +74,16 @@ def close_all(descriptors: Sequence[int]) -> None:
     """Close them."""
     for descriptor in descriptors:
         os.close(descriptor)
+
+
+def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
+    """Return what came with a message (``socket.recv_fds`` takes no flags before Python 3.13, and each would be another system call)."""
+    found: list[int] = []
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            count = len(data) // _INT_BYTES
+            found += struct.unpack(f"{count}i", data[: count * _INT_BYTES])
+    return found
 
 
 def _parsed(data: bytes) -> dict[str, Any] | None:

@@ -204,6 +204,13 @@ class Crew:
             except OSError:  # it died: seen by reaping
                 continue
 
+    @property
+    def is_settled(self) -> bool:
+        """No worker leaves, ends or is replaced, as far as we have heard; nothing waits to be said to one."""
+        return not any(
+            worker.is_old or worker.heir or worker.vault is None or worker.vault.ended or worker.vault.waits for worker in self._media()
+        )
+
     # --- replacement
 
     def age(self) -> None:

@@ -75,20 +75,31 @@ class Estate:
             case "table" if len(descriptors) == 1:
                 close_all([self.table] if self.table >= 0 else [])
                 self.table, self.layout = descriptors[0], str(content.get("layout", ""))
-            case "keep" if isinstance(leg, int):
-                close_all(self.legs.pop(leg, []) + self._adrift.pop(leg, []))
-                self.legs[leg] = descriptors
+            case "legs":
+                self._take_legs(content, descriptors)
             case "left":
                 self.has_left = True
-            case "share" if isinstance(leg, int) and leg in self.legs:
-                close_all(self.legs[leg][1:])
-                del self.legs[leg][1:]
-            case "drop" if isinstance(leg, int):
-                close_all(self.legs.pop(leg, []) + self._adrift.pop(leg, []))
             case "part" if isinstance(leg, int) and leg in self.legs:
                 self._adrift[leg] = self.legs.pop(leg)
             case _:
                 close_all(descriptors)
+
+    def _take_legs(self, content: dict[str, Any], descriptors: list[int]) -> None:
+        """Note what was opened and closed since the worker told last: no leg is named twice."""
+        left = deque(descriptors)
+        for leg, count in content.get("keep", ()):
+            close_all(self._pop(leg))
+            self.legs[leg] = [left.popleft() for _ in range(min(count, len(left)))]
+        close_all(list(left))
+        for leg in content.get("share", ()):
+            sockets = self.legs.get(leg, [])
+            close_all(sockets[1:])
+            del sockets[1:]
+        for leg in content.get("drop", ()):
+            close_all(self._pop(leg))
+
+    def _pop(self, leg: int) -> list[int]:
+        return self.legs.pop(leg, []) + self._adrift.pop(leg, [])
 
     def bequeath(self, vault: Vault) -> None:
         """Send all of it to whoever takes the worker's place."""

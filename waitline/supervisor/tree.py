@@ -111,6 +111,9 @@ class Supervisor:
             self._succession.forgive()
         for key, _ in events:
             key.data()
+        now = self._clock.now()
+        if events and all(key.fileobj in self._vaults for key, _ in events) and self._crew.is_settled and (due is None or now < due):
+            return  # calls came and went: nothing else follows from that, and it is most of what we hear
         self._reap()
         self._succession.on_time()
 

@@ -113,6 +113,10 @@ def say(vault, message, descriptors=()):
     socket.send_fds(vault, [json.dumps(message).encode()], list(descriptors))
 
 
+def keep(started, number, leg, descriptors):
+    say(vault_of(started, number), {"do": "legs", "keep": [[leg, len(descriptors)]]}, descriptors)
+
+
 def pages(vault):
     """What a successor is given: its table, and the descriptors of each leg."""
     table, legs, more = None, {}, True
@@ -142,12 +146,12 @@ def test_a_media_worker_that_died_is_succeeded_at_once_with_its_link_and_all_it_
     spawned = crew.spawn("media", 1, ["--x"], [], owner=10)
     table, sockets = os.memfd_create("t"), [os.memfd_create(f"s{n}") for n in range(3)]
     say(vault_of(started, 0), {"do": "table"}, [table])
-    say(vault_of(started, 0), {"do": "keep", "leg": 7}, sockets[:2])
+    keep(started, 0, 7, sockets[:2])
     crew.listen()
-    say(vault_of(started, 0), {"do": "keep", "leg": 8}, sockets[1:])
-    say(vault_of(started, 0), {"do": "share", "leg": 8})
-    say(vault_of(started, 0), {"do": "keep", "leg": 9}, sockets)
-    say(vault_of(started, 0), {"do": "drop", "leg": 9})
+    keep(started, 0, 8, sockets[1:])
+    say(vault_of(started, 0), {"do": "legs", "share": [8]})
+    keep(started, 0, 9, sockets)
+    say(vault_of(started, 0), {"do": "legs", "drop": [9]})
     started[0][0].process.kill()
     (death,) = crew.reap()
     assert death.goes_on
@@ -178,7 +182,7 @@ def test_thousands_of_sockets_are_given_in_pages(crew, started):
     crew.spawn("media", 0, [], [], owner=10)
     descriptor = os.memfd_create("s")
     for leg in range(1, 301):
-        say(vault_of(started, 0), {"do": "keep", "leg": leg}, [descriptor, descriptor])
+        keep(started, 0, leg, [descriptor, descriptor])
         crew.listen()
     started[0][0].process.kill()
     crew.reap()
@@ -191,14 +195,14 @@ def test_a_leg_between_two_workers_is_given_to_whichever_dies(crew, started):
     crew.spawn("media", 0, [], [], owner=10)
     crew.spawn("media", 1, [], [], owner=10)
     descriptor = os.memfd_create("s")
-    say(vault_of(started, 0), {"do": "keep", "leg": 7}, [descriptor])
+    keep(started, 0, 7, [descriptor])
     say(vault_of(started, 0), {"do": "part", "leg": 7})
     crew.listen()
     started[1][0].process.kill()
     crew.reap()
     _, legs = pages(vault_of(started, 2))
     assert is_same(legs[7][0], descriptor)
-    say(vault_of(started, 2), {"do": "keep", "leg": 7}, [descriptor])
+    keep(started, 2, 7, [descriptor])
     crew.listen()
     started[0][0].process.kill()
     crew.reap()
@@ -230,7 +234,7 @@ def renewing(crew, started, *, layout="1"):
     crew.spawn("media", 0, [], [], owner=10)
     descriptor = os.memfd_create("s")
     say(vault_of(started, 0), {"do": "table", "layout": "1"}, [descriptor])
-    say(vault_of(started, 0), {"do": "keep", "leg": 7}, [descriptor])
+    keep(started, 0, 7, [descriptor])
     os.close(descriptor)
     crew.listen()
     crew.renew()
@@ -248,7 +252,7 @@ def test_a_worker_is_told_to_leave_when_its_heir_is_ready_and_leaves_it_everythi
     renewing(crew, started)
     assert is_told_to_leave(started)
     assert crew.renewing == 1
-    say(vault_of(started, 0), {"do": "keep", "leg": 8}, [0])
+    keep(started, 0, 8, [0])
     if has_ended:
         started[0][0].process.returncode = 75
     else:
@@ -278,7 +282,7 @@ def test_an_heir_with_another_form_of_table_is_sent_away_and_the_worker_stays_un
     assert "another form of table (2)" in crew.failures[0]
     assert started[1][0].process.killed
     assert crew.reap() == []
-    say(vault_of(started, 0), {"do": "drop", "leg": 7})
+    say(vault_of(started, 0), {"do": "legs", "drop": [7]})
     crew.listen()
     crew.reap()
     assert crew.renewing == 1
@@ -311,12 +315,12 @@ def test_an_heir_that_is_never_ready_is_given_up_and_a_worker_that_does_not_leav
 
 def test_after_an_upgrade_a_worker_without_legs_is_replaced_and_one_with_legs_later(crew, started):
     crew.spawn("media", 0, [], [], owner=10)
-    say(vault_of(started, 0), {"do": "keep", "leg": 7}, [0])
+    keep(started, 0, 7, [0])
     crew.listen()
     crew.age()
     crew.reap()
     assert crew.renewing == 0
-    say(vault_of(started, 0), {"do": "drop", "leg": 7})
+    say(vault_of(started, 0), {"do": "legs", "drop": [7]})
     crew.listen()
     crew.reap()
     assert crew.renewing == 1
@@ -327,3 +331,12 @@ def test_after_an_upgrade_a_worker_without_legs_is_replaced_and_one_with_legs_la
 def test_there_are_no_other_kinds(crew, kind):
     with pytest.raises(RequestFailed, match=kind):
         crew.spawn(kind, 0, [], [], owner=10)
+
+
+def test_calls_that_come_and_go_leave_everything_settled_and_a_death_or_an_heir_does_not(crew, started):
+    crew.spawn("media", 0, [], [], owner=10)
+    keep(started, 0, 7, [0])
+    crew.listen()
+    assert crew.is_settled
+    crew.renew()
+    assert not crew.is_settled

@@ -8,6 +8,9 @@ Commands are sent and not awaited; only opening a leg and bridging two have an a
 has to say comes to its ``listener``, in order; a listener must not block. ``leg.through`` is the newest token that has ended, so that
 who comes late still sees it: ``await leg.ended(token)`` may be called before or after the fact.
 
+A leg that the successor of its worker cannot go on with is opened again, with what it was told (``reopening``), on another port; the
+listener hears ``LegMoved`` and tells the peer. Only where that fails it is lost.
+
 Workers fill up evenly; ``near`` opens a leg beside its partner, so that a bridge stays in one process. Two legs that live apart are
 brought together by handing one of them over, sockets and all, before the bridge.
 """
@@ -53,6 +56,7 @@ from waitline.media.messages import (
     Unbridge,
     recent_digits,
 )
+from waitline.media.reopening import Said
 
 
 class LegLost(NamedTuple):
@@ -62,7 +66,13 @@ class LegLost(NamedTuple):
     reason: str
 
 
-Listener = Callable[[Report | LegLost], None]
+class LegMoved(NamedTuple):
+    """The leg had to be opened again: it has other ports than the peer knows."""
+
+    leg: int
+
+
+Listener = Callable[[Report | LegLost | LegMoved], None]
 
 
 class WorkerLink(Protocol):
@@ -85,7 +95,7 @@ class WorkerLink(Protocol):
         ...
 
 
-def _deaf(_report: Report | LegLost) -> None:
+def _deaf(_report: Report | LegLost | LegMoved) -> None:
     """The listener of a leg that has none yet."""
 
 
@@ -105,6 +115,10 @@ class MediaLeg:
         self.digit_number = 0
         """Of the newest key that was delivered."""
         self.closed = False
+        self.said = Said()
+        self.partner: MediaLeg | None = None
+        """Of the bridge that was made last, if nothing ended it since"""
+        self.claim = ""
         self._plane = plane
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
 
@@ -179,6 +193,7 @@ class MediaLeg:
         """Take a report from the plane."""
         if isinstance(report, ClipEnded):
             self.through = max(self.through, report.token)
+            self.said.through(report.token)
             self._wake()
         elif isinstance(report, Digit):
             if report.number <= self.digit_number:  # told again after a take-over
@@ -189,10 +204,17 @@ class MediaLeg:
     def end(self, reason: str) -> None:
         """Take note (from the plane) that the leg is no more: whoever waits for a token is told."""
         self.closed = True
+        self.part()
         waiting, self._waiting = self._waiting, []
         for _, future in waiting:
             if not future.done():
                 future.set_exception(MediaUnavailable(f"leg {self.id}: {reason}"))
+
+    def part(self) -> None:
+        """Forget the partner."""
+        partner, self.partner = self.partner, None
+        if partner is not None and partner.partner is self:
+            partner.partner = None
 
     def _wake(self) -> None:
         ready = [future for token, future in self._waiting if token <= self.through]
@@ -203,6 +225,7 @@ class MediaLeg:
 
     def _send(self, command: Command) -> None:
         if not self.closed:
+            self.said.note(command)
             self._plane.send(self, command)
 
 
@@ -236,6 +259,8 @@ class MediaPlane:
         """Who waits for which report about which leg"""
         self._descriptors: dict[int, list[int]] = {}
         self._held_back: dict[int, list[Command]] = {}
+        self._reopening: dict[int, asyncio.TimerHandle] = {}
+        """Legs that are being opened again, with their deadline"""
         for index, link in enumerate(links):
             link.attach(partial(self._on_reports, index), partial(self._on_lost, index))
 
@@ -319,10 +344,15 @@ class MediaPlane:
             raise BridgeError(f"leg {a.id} cannot be bridged with itself")
         if a.worker != b.worker:
             await self._move(b, a.worker)
+        for leg in (a, b):
+            leg.part()
+            leg.claim = claim
+        a.partner, b.partner = b, a
         await self._ask(a, Bridge(self.epoch, a.id, b.id, claim), Bridged.__name__)
 
     def unbridge(self, leg: MediaLeg) -> None:
         """End the relay of a leg and its partner; both play silence until told otherwise."""
+        leg.part()
         if not leg.closed:
             self.send(leg, Unbridge(self.epoch, leg.id))
 
@@ -364,16 +394,44 @@ class MediaPlane:
 
     def forget(self, leg: MediaLeg) -> None:
         """Drop a leg that closed."""
+        self._opened_again(leg)
         if self._legs.pop(leg.id, None) is not None:
             self._load[leg.worker] -= 1
 
-    async def _open(self, leg: MediaLeg) -> None:
+    def _new(self, leg: MediaLeg) -> OpenLeg:
         numbers = self._random
-        command = OpenLeg(self.epoch, leg.id, numbers.getrandbits(32), numbers.getrandbits(15), numbers.getrandbits(32))
-        report = await self._ask(leg, command, Opened.__name__)
+        return OpenLeg(self.epoch, leg.id, numbers.getrandbits(32), numbers.getrandbits(15), numbers.getrandbits(32))
+
+    async def _open(self, leg: MediaLeg) -> None:
+        report = await self._ask(leg, self._new(leg), Opened.__name__)
         if not isinstance(report, Opened):
             raise MediaUnavailable(report.reason if isinstance(report, OpenFailed) else f"leg {leg.id} was not opened")
         leg.port, leg.rtcp_port = report.port, report.rtcp_port
+
+    def _reopen(self, leg: MediaLeg, why: str) -> None:
+        """Open a leg again where its worker lives, and say all that it was told; where nothing was agreed yet it is lost."""
+        if not leg.port:  # it is being opened for the first time: the answer to that decides
+            return
+        commands = leg.said.again()
+        if not commands or leg.id in self._reopening or leg.id in self._held_back:
+            self._lose(leg, why)
+            return
+        if (partner := leg.partner) is not None and partner.worker == leg.worker:
+            commands.append(Bridge(self.epoch, leg.id, partner.id, leg.claim))
+        self._reopening[leg.id] = asyncio.get_running_loop().call_later(self._deadline_s, self._lose, leg, why)
+        self._links[leg.worker].send([self._new(leg), *commands])
+
+    def _reopened(self, leg: MediaLeg, report: Opened | OpenFailed) -> None:
+        self._opened_again(leg)
+        if isinstance(report, OpenFailed):
+            self._lose(leg, report.reason)
+        elif (report.port, report.rtcp_port) != (leg.port, leg.rtcp_port):
+            leg.port, leg.rtcp_port = report.port, report.rtcp_port
+            leg.listener(LegMoved(leg.id))
+
+    def _opened_again(self, leg: MediaLeg) -> None:
+        if (deadline := self._reopening.pop(leg.id, None)) is not None:
+            deadline.cancel()
 
     async def _move(self, leg: MediaLeg, worker: int) -> None:
         """Hand a leg over to another worker; its sockets travel through control, its packets wait in them."""
@@ -446,7 +504,9 @@ class MediaPlane:
             number = getattr(report, "leg", 0)
             leg = self._legs.get(number)
             if leg is not None and isinstance(report, LegGone):
-                self._lose(leg, report.reason)
+                self._reopen(leg, report.reason)
+            elif leg is not None and isinstance(report, Opened | OpenFailed) and number in self._reopening:
+                self._reopened(leg, report)
             elif leg is not None:
                 leg.deliver(report)
             elif (self._surveying or number in self._unclaimed) and not isinstance(report, LegState):

@@ -1,9 +1,9 @@
 """The worker's end of its link to the supervisor, which keeps what must outlive the worker: its table, and a duplicate of every socket.
 
 The worker tells what it opens and closes and never waits: where the link is full, what is to be said stays in order until the next tick.
-A message costs both ends a turn of their loops, so legs are told of together, some time after: at the next tick when one of them has begun
-to send audio, within 100 ms while none has, within 500 ms what is closed. A leg that is opened and closed within that time is never told of;
-one whose worker dies within it is opened again, on another port.
+A message costs both ends a turn of their loops, so legs are told of together, some time after: at the next tick when one of them has
+begun to send audio, within 100 ms while none has, within 500 ms what is closed. A leg that is opened and closed within that time is never
+told of; one whose worker dies within it is opened again, on another port.
 
 A worker that takes another's place is given, in pages, the table first and then the sockets of all legs. JSON objects, a message each, with
 descriptors (SCM_RIGHTS)::

@@ -26,8 +26,9 @@ from waitline.bridge.sip.flow import Flow
 from waitline.bridge.sip.reason import is_failure
 from waitline.errors import SipError
 from waitline.media.messages import ClipEnded, Digit, Quiet, Report
-from waitline.media.plane import LegLost, MediaLeg
+from waitline.media.plane import LegLost, LegMoved, MediaLeg
 
+_TELL_AGAIN_S = 1.5
 _GONE_STATUSES = (404, 408, 410, 481)
 """Answers to a probe that mean the peer has no such call any more (RFC 3261 section 12.2.1.2, RFC 5057)."""
 
@@ -68,6 +69,8 @@ class Leg:
         """When the peer was heard last, once it has been called quiet"""
         self._refreshing = ""
         """The exchange of the re-INVITE that refreshes the session"""
+        self._teller: asyncio.TimerHandle | None = None
+        """Tells the peer of our port, when nothing else is being negotiated"""
         self._over = False
         """The dialog is gone, or refused: nothing more is to be said to the peer."""
 
@@ -134,6 +137,8 @@ class Leg:
         self._silent_since = plain.get("silent_since")
         if self.answered:
             self._start_audio_at(plain.get("audio_at"))
+        if self.answered and not self._refreshing:
+            self._tell_of_port()
 
     def renew(self) -> None:
         """No worker has the media leg of this call, which nobody has answered: ``open`` takes another."""
@@ -191,6 +196,8 @@ class Leg:
 
     def close(self) -> None:
         """Hang up if nobody has, and give the port back."""
+        if self._teller:
+            self._teller.cancel()
         if self._starter:
             self._starter.cancel()
         if not self._over:
@@ -224,7 +231,7 @@ class Leg:
             case sip.DialogEnded():
                 self._gone(CallStatus.COMPLETED, _how_ended(event))
             case sip.ResponseReceived() if event.exchange == self._refreshing:
-                self._refreshed(event.response.body if event.response.status < 300 else b"")
+                self._refreshed(event.response.body if event.response.status < 300 else b"", glare=event.response.status == 491)
             case sip.ExchangeTimedOut() if event.exchange == self._refreshing:
                 self._refreshed(b"")
             case sip.ResponseReceived() if event.exchange == self._probe:
@@ -248,6 +255,7 @@ class Leg:
                 self._on_end(Ended(status=CallStatus.FAILED, reason="no-usable-answer", by_peer=False))
                 return
         self._start_audio()
+        self._tell_of_port()
 
     def _offered(self, body: bytes) -> None:
         """A re-INVITE or UPDATE: a new answer, a fresh offer where it brought none, or a refusal that changes nothing."""
@@ -270,14 +278,21 @@ class Leg:
         if not self._refreshing:
             self._session.withdraw()
 
-    def _refreshed(self, body: bytes) -> None:
-        """The answer to a refresh, empty where there is none: what runs goes on."""
+    def _refreshed(self, body: bytes, *, glare: bool = False) -> None:
+        """The answer to a refresh, empty where there is none: what runs goes on, if the peer knows where. ``glare``: it offers too."""
         self._refreshing = ""
         assert self._session is not None
+        offered = self._session.offered_our_port
         try:
             self._session.accept(body) if body else self._session.withdraw()
         except SipError:
             self._session.withdraw()
+        if glare:  # RFC 3261 section 14.1: the Call-ID is the peer's, so we wait for less than 2 s; its own offer may do
+            self._teller = asyncio.get_running_loop().call_later(_TELL_AGAIN_S, self._tell_of_port)
+        elif offered and not self._session.names_our_port:
+            self._on_end(Ended(status=CallStatus.FAILED, reason="media-lost", by_peer=False))
+        else:
+            self._tell_of_port()
 
     def _probed(self, status: int) -> None:
         self._probe = ""
@@ -309,12 +324,14 @@ class Leg:
 
     # The media side
 
-    def _on_report(self, report: Report | LegLost) -> None:
+    def _on_report(self, report: Report | LegLost | LegMoved) -> None:
         match report:
             case ClipEnded():
                 self.sound.on_ended(report)
             case Digit():
                 self._on_digit(report.digit)
+            case LegMoved():
+                self._moved()
             case LegLost():
                 self._on_end(Ended(status=CallStatus.FAILED, reason="media-lost", by_peer=False))
             case Quiet():
@@ -322,6 +339,28 @@ class Leg:
                 self._ask_whether_alive()
             case _:
                 pass
+
+    def _moved(self) -> None:
+        """Our media leg is on another port: tell the peer, or answer with that one."""
+        assert self._session is not None
+        facts = self._state.media
+        facts.port, facts.rtcp_port = self.media.port, self.media.rtcp_port
+        if self.answered:
+            self._tell_of_port()
+        elif facts.remote_sdp:
+            self._answer_body = self._session.answer(facts.remote_sdp.encode("utf-8", "surrogateescape"))
+        self._on_change()
+
+    def _tell_of_port(self) -> None:
+        """Offer the port we are on, unless the peer knows; where another offer is open, when that one is done with."""
+        if self._teller:
+            self._teller.cancel()
+            self._teller = None
+        if self._session is None or self._over or self._refreshing or self._session.names_our_port:
+            return
+        self._refresh()
+        if not self._refreshing:
+            self._teller = asyncio.get_running_loop().call_later(_TELL_AGAIN_S, self._tell_of_port)
 
     def _start_audio_at(self, at: float | None) -> None:
         """Start the audio at that moment, seconds, monotonic; None: now."""

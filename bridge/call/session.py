@@ -82,6 +82,17 @@ class MediaSession:
         self._offered = None
 
     @property
+    def names_our_port(self) -> bool:
+        """Whether what the peer was told last says where our media leg is."""
+        told = self._previous()
+        return told is None or any(media.port == self._facts.port for media in told.media)
+
+    @property
+    def offered_our_port(self) -> bool:
+        """Whether our offer that is open does."""
+        return self._offered is not None and any(media.port == self._facts.port for media in self._offered.media)
+
+    @property
     def awaits_answer(self) -> bool:
         return self._offered is not None
 

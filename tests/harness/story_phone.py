@@ -360,7 +360,12 @@ class Phone:
             self.is_up = False
             self.stops_talking()
         copied = [(n.title(), v) for n, v in request.headers if n in ("via", "record-route", "from", "to", "call-id", "cseq")]
-        self._story.send_sip(build("SIP/2.0 200 OK", copied), self.address)
+        body = ""
+        if request.method == "INVITE" and request.body:  # the platform's sound comes from elsewhere, or its session is refreshed
+            self._take_media(request)
+            body = self.offer()
+            copied += [("Contact", f"<sip:{self.name}@{self.host}:{self.address[1]}>"), ("Content-Type", "application/sdp")]
+        self._story.send_sip(build("SIP/2.0 200 OK", copied, body), self.address)
 
     # --- waiting
 

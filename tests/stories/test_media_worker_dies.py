@@ -8,7 +8,7 @@ import pytest
 from harness.story import AGENTS, NUMBER, Story
 from harness.story import play as play_story
 from harness.story_crash import CrashingStory, play
-from harness.story_tenant import enqueue, say
+from harness.story_tenant import Answer, enqueue, say
 
 from waitline.media.plane import MediaPlane
 
@@ -134,16 +134,86 @@ def test_a_call_that_comes_while_no_worker_is_there_waits_for_the_next_and_is_an
     play_story(story)
 
 
-def test_a_leg_whose_sockets_are_lost_ends_its_call_with_a_reason_and_no_other() -> None:
+def test_a_caller_whose_sockets_are_lost_is_told_of_another_port_and_keeps_its_place_and_its_sound() -> None:
+    async def story(story: Story) -> None:
+        story.tenant.on("/voice", enqueue())
+        story.tenant.on("/wait", say(400, seconds=10))
+        callers = [await story.caller_waits(name) for name in ("alice", "bob")]
+        sids = [story.sid_of(caller) for caller in callers]
+        await story.media_is_replaced(GAP_S, without=[min(story.media.table.legs)])
+        await story.passes(2)
+        assert story.members() == sids
+        assert [caller.hears_now for caller in callers] == [400, 400]
+        assert len(story.media.table.legs) == 2
+
+    play_story(story)
+
+
+def test_a_talk_goes_on_in_both_directions_when_one_side_had_to_be_given_another_port() -> None:
+    async def story(story: Story) -> None:
+        story.tenant.runs_a_desk()
+        caller = await story.caller_waits("alice")
+        agent = story.phone("agent")
+        await agent.calls(AGENTS)
+        agent.talks(1000)
+        caller.talks(800)
+        await story.passes(1)
+        await story.media_is_replaced(GAP_S, without=[min(story.media.table.legs)])
+        await story.passes(3)
+        assert (caller.hears_now, agent.hears_now) == (1000, 800)
+        agent.hangs_up()
+        done = await story.tenant.asked("/done")
+        assert done["QueueResult"] == "bridged"
+
+    play_story(story)
+
+
+def test_a_call_ends_with_a_reason_when_its_peer_takes_no_other_port() -> None:
     async def story(story: Story) -> None:
         story.tenant.runs_a_desk()
         lost, kept = await story.caller_waits("alice"), await story.caller_waits("bob")
         sid = story.sid_of(kept)
+        lost.answers = lambda message: message.method != "INVITE"
         await story.media_is_replaced(GAP_S, without=[min(story.media.table.legs)])
-        await lost.is_hung_up_on()
+        await lost.is_hung_up_on(within=40)
         done = await story.tenant.asked("/done")
         assert done["QueueResult"] == "system-error"
         assert story.members() == [sid]
+
+    play_story(story)
+
+
+@pytest.mark.parametrize("after_s", [0.0, 1.0])
+def test_a_control_that_follows_goes_on_telling_the_peer_of_its_other_port(after_s: float) -> None:
+    async def story(story: CrashingStory) -> None:
+        story.tenant.runs_a_desk()
+        caller = await story.caller_waits("alice")
+        caller.answers = lambda message: message.method != "INVITE"
+        await story.media_is_replaced(GAP_S, without=list(story.media.table.legs))
+        await story.passes(after_s)
+        await story.dies()
+        caller.answers = lambda _message: True
+        await story.follows()
+        await story.passes(5)
+        (leg,) = story.media.table.legs.values()
+        assert caller.media[1] == leg.port
+        assert len(story.members()) == 1
+        assert caller.hears_now == 400
+
+    play(story)
+
+
+def test_a_call_that_nobody_has_answered_is_answered_from_the_port_it_has_then() -> None:
+    async def story(story: Story) -> None:
+        story.tenant.on("/voice", Answer(body=say(400, seconds=10), after_s=2))
+        caller = story.phone("alice")
+        calling = asyncio.ensure_future(caller.calls(NUMBER))
+        await story.passes(1)
+        await story.media_is_replaced(GAP_S, without=list(story.media.table.legs))
+        await calling
+        await caller.hears(400)
+        (leg,) = story.media.table.legs.values()
+        assert caller.media[1] == leg.port
 
     play_story(story)
 

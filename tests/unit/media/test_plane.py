@@ -13,7 +13,7 @@ from waitline.errors import BridgeError, MediaUnavailable
 from waitline.media import messages
 from waitline.media.memory import MemoryMedia
 from waitline.media.messages import ClipEnded, CloseLeg, HandedOver, Opened, OpenFailed, OpenLeg, Play, TakeOver
-from waitline.media.plane import LegLost, MediaPlane
+from waitline.media.plane import LegLost, LegMoved, MediaPlane
 
 
 class Link:
@@ -169,6 +169,53 @@ def test_a_lost_worker_loses_its_legs_and_whoever_waits():
         return heard, again.worker, plane.stats["legs"]
 
     assert run(story()) == ([LegLost(1, "media worker 0 ended")], 0, 2)
+
+
+async def gone(*answers, agreed=True):
+    """A leg that plays in a talk and that the worker's successor cannot go on with; what the worker was told then, and the listener."""
+    link = Link()
+    plane = plane_over(link, deadline_s=3.0)
+    leg, partner = await plane.open_leg(), await plane.open_leg()
+    if agreed:
+        leg.set_media(codec="PCMU", payload_type=0, dtmf_payload_type=101, host="192.0.2.7", port=4000)
+        leg.play([(1, 2, 1)])
+    await plane.bridge(leg, partner, "claim")
+    heard: list[object] = []
+    leg.listener = heard.append
+    link.sent, link.answers = [], False
+    link.reports([messages.LegGone(1, "no sockets")], [])
+    for answer in answers:
+        link.reports([answer], [])
+    return plane, leg, link.sent, heard
+
+
+def test_a_leg_that_is_gone_is_opened_again_and_told_all_that_counts():
+    async def story():
+        _, leg, sent, heard = await gone(Opened(1, 10008, 10009))
+        return [type(command).__name__ for command in sent], heard, leg.port, leg.closed
+
+    assert run(story()) == (["OpenLeg", "SetMedia", "Play", "Bridge"], [LegMoved(1)], 10008, False)
+
+
+def test_a_leg_that_cannot_be_opened_again_or_was_never_agreed_on_is_lost():
+    async def story(*answers, agreed):
+        _, leg, _, heard = await gone(*answers, agreed=agreed)
+        return heard, leg.closed
+
+    assert run(story(messages.OpenFailed(1, "no port is free"), agreed=True)) == ([LegLost(1, "no port is free")], True)
+    assert run(story(agreed=False)) == ([LegLost(1, "no sockets")], True)
+
+
+def test_a_leg_that_nobody_opens_again_in_time_is_lost_and_one_that_is_closed_meanwhile_is_not():
+    async def story(*, closes):
+        plane, leg, _, heard = await gone()
+        if closes:
+            leg.close()
+        await asyncio.sleep(4)
+        return heard, plane.stats["legs"]
+
+    assert run(story(closes=False)) == ([LegLost(1, "no sockets")], 1)
+    assert run(story(closes=True)) == ([], 1)
 
 
 def test_bridging_a_closed_leg_or_one_with_itself_is_refused():

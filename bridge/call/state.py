@@ -171,6 +171,7 @@ class CallState:
     created_s: float | None = None
     """As created_at, by the clock that nobody sets (monotonic, seconds); None: a version that did not keep it began the call"""
     answered_s: float | None = None
+    ended_s: float | None = None
     end_reason: str = ""
     application: Application = field(default_factory=Application)
     sip: SipFacts = field(default_factory=SipFacts)
@@ -197,8 +198,17 @@ class CallState:
         return _since(self.created_at, self.created_s, clock)
 
     def talked_s(self, clock: Clock) -> float:
-        """How long ago it was answered; 0 if it was not."""
-        return _since(self.answered_at, self.answered_s, clock) if self.answered_at else 0.0
+        """How long it has been answered, or had been when it ended, whoever asks however late; 0 if it was not.
+
+        To the millisecond: the last bits of a difference decide no second.
+        """
+        if not self.answered_at:
+            return 0.0
+        if self.ended_at is None:
+            return round(_since(self.answered_at, self.answered_s, clock), 3)
+        if self.answered_s is not None and self.ended_s is not None and self.answered_s <= self.ended_s:
+            return round(self.ended_s - self.answered_s, 3)
+        return max(0.0, round((self.ended_at - self.answered_at).total_seconds(), 3))
 
     def to_plain(self) -> dict[str, Any]:
         """Return a JSON-able record of everything. Shares what it can with the state: write it before the state changes again."""

@@ -211,7 +211,7 @@ class Attendant:
         state = call.state
         lost = end.reason == "media-lost" and state.answered_at is not None  # as a later control would record it
         state.status = CallStatus.COMPLETED if lost else _final(end.status, answered=state.answered_at is not None)
-        state.ended_at = self._services.clock.utc()
+        state.ended_at, state.ended_s = self._services.clock.utc(), self._services.clock.now()
         state.end_reason = end.reason
         call.leg.close()
         call.record()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import socket
 from collections.abc import Awaitable, Iterator
@@ -368,8 +369,11 @@ def test_a_stranger_that_floods_a_connection_is_closed_and_not_answered_for_a_wh
             reader, writer = await desk.connect()
             for number in range(390):
                 writer.write(request("OPTIONS", branch=f"z9hG4bK-f{number}", call_id=f"f{number}"))
-            answers = await reader.read(-1)
-            assert answers.count(b"SIP/2.0 200") == 300
+            answers = b""
+            with contextlib.suppress(ConnectionResetError):  # closed with octets unread: answers may be lost with it
+                while piece := await reader.read(65536):
+                    answers += piece
+            assert 0 < answers.count(b"SIP/2.0 200") <= 300
             writer.close()
             for _ in range(3):
                 again, again_writer = await desk.connect()
